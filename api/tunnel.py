@@ -1,0 +1,52 @@
+"""EgressTunnel: a node's place in the VXLAN mesh.
+
+The controller owns `spec` (what is allocated), the node's agent owns `status` (what it made of
+it): two writers, no shared field.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from outgate.api.meta import Condition, ObjectMeta, Wire
+
+
+class EgressTunnelSpec(Wire, frozen=True, kw_only=True):
+    """What the controller allocated to the node; never shared by two nodes.
+
+    `index` names the node in conntrack marks. `mark` is the packet mark that routes towards this
+    node, for gateway candidates only: 0 on the others.
+    """
+
+    index: Annotated[int, Meta(ge=1, le=65535)]
+    mac: Annotated[str, Meta(pattern="^02(:[0-9a-f]{2}){5}$", max_length=17)]
+    ipv4: Annotated[str, Meta(max_length=15)] = ""
+    ipv6: Annotated[str, Meta(max_length=45)] = ""
+    mark: Annotated[int, Meta(ge=0, le=16383)] = 0
+
+
+class Underlay(Wire, frozen=True, kw_only=True):
+    """Where the node's outer packets leave: interface, addresses, MTU in bytes."""
+
+    interface: Annotated[str, Meta(max_length=15)] = ""
+    ipv4: Annotated[str, Meta(max_length=15)] = ""
+    ipv6: Annotated[str, Meta(max_length=45)] = ""
+    mtu: int = 0
+
+
+class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
+    """What the node's agent reports."""
+
+    phase: Literal["Pending", "Ready", "Failed"] = "Pending"
+    underlay: Underlay = Underlay()
+    last_heartbeat_time: str = ""
+    agent_version: Annotated[str, Meta(max_length=64)] = ""
+    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+
+
+class EgressTunnel(Wire, frozen=True, kw_only=True):
+    """A node's place in the VXLAN mesh."""
+
+    metadata: ObjectMeta
+    spec: EgressTunnelSpec
+    status: EgressTunnelStatus = EgressTunnelStatus()

@@ -1,0 +1,111 @@
+"""NodeView: all that one node's data path depends on, as plain values; the input of every plan.
+
+`outgate.agent.view` makes it from a snapshot of the API; `outgate.rules.plan` and
+`outgate.tunnel.plan` turn it into kernel state. Nothing here is a Kubernetes object.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+EGRESS_ID_MAX = 65534
+NO_EGRESS = 65535
+"""The egress id of "matched, but there is nothing to leave by": never has a next hop, so the
+packet is dropped. Fail closed is a value, not an absence."""
+
+
+TUNNEL_SUBNET4 = IPv4Network("198.18.192.0/18")  # RFC 2544: in nobody's routing table
+TUNNEL_SUBNET6 = IPv6Network("fd6f:7574:6761:7465::/64")  # RFC 4193, "outgate" in ASCII
+
+
+@dataclass(frozen=True, slots=True)
+class MeshNode:
+    """A node of the mesh: its own place in it (`EgressTunnel.spec`) and its underlay address.
+
+    `index` (1..65535) names it in conntrack marks, `mark` (0 = no gateway candidate) is the packet
+    mark that routes towards it, already in its place under the mark mask.
+    """
+
+    name: str
+    index: int
+    mark: int
+    mac: str
+    underlay: IPAddress
+    tunnel4: IPv4Address | None = None
+    tunnel6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """One policy's rule: destinations minus exclusions leave with an egress id, per family.
+
+    No `destinations` means all. `rank` orders policies that name equally specific destinations:
+    the smallest wins (namespaced before cluster, then older, then name).
+    """
+
+    key: str
+    rank: tuple[int, str, str]
+    destinations: frozenset[IPNetwork]
+    exclusions: frozenset[IPNetwork]
+    egress4: int
+    egress6: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEgress:
+    """An egress id that this node SNATs for, and to which address, per family."""
+
+    id: int
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What one node has to program.
+
+    policies: by key, those that some local pod is under.
+    pods: address of a local matched pod → keys of the policies it is under, sorted.
+    next_hops: egress id → name of the node that holds it. An id without one is not in it.
+    held: the ids that this node itself holds.
+    inside: networks of the cluster; traffic to them is never touched.
+    """
+
+    node: MeshNode
+    peers: tuple[MeshNode, ...]
+    inside: frozenset[IPNetwork]
+    policies: Mapping[str, PolicyView]
+    pods: Mapping[IPAddress, tuple[str, ...]]
+    next_hops: Mapping[int, str]
+    held: tuple[HeldEgress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataPathSettings:
+    """What an operator may choose about the data path; checked by `outgate.agent.config`.
+
+    mark_mask: bits of the packet mark that are ours, contiguous, within the low 16 bits.
+    reply_route: replies go back through the tunnel (True), or by the CNI's own routes.
+    mtu: of the tunnel device, bytes, already less the encapsulation's 50 or 70.
+    """
+
+    device: str = "outgate"
+    vni: int = 7789
+    port: int = 7789
+    mark_mask: int = 0xFF
+    table_base: int = 7700
+    rule_priority: int = 90
+    route_protocol: int = 178
+    mtu: int = 1450
+    underlay_interface: str = "eth0"
+    tunnel_subnet4: IPv4Network | None = TUNNEL_SUBNET4
+    tunnel_subnet6: IPv6Network | None = TUNNEL_SUBNET6
+    reply_route: bool = True
+
+    @property
+    def reply_mark(self) -> int:
+        """The mark value kept for replies: all bits of the mask. Never a node's mark."""
+        return self.mark_mask
