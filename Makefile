@@ -1,0 +1,30 @@
+# Thin: what each target needs is set up by hack/setup, what it does is in the commands it calls.
+BIN := .venv/bin
+
+.PHONY: help setup lab lab-down test fmt crds
+
+help:
+	@echo "make lab       a real cluster in network namespaces, Outgate installed, the examples shown"
+	@echo "make lab-down  take it down again"
+	@echo "make test      everything that CI runs"
+	@echo "make fmt       format and lint the tree"
+	@echo "make crds      write charts/outgate/crds from api/"
+
+setup:
+	@hack/setup
+
+lab: setup
+	@$(BIN)/outgate-lab demo
+
+lab-down: setup
+	@$(BIN)/outgate-lab down
+
+test: setup
+	@$(BIN)/tox run
+
+fmt: setup
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+crds: setup
+	@$(BIN)/outgate crds --write charts/outgate/crds
