@@ -1,6 +1,7 @@
 """The kinds that Outgate reads and writes: their place in the API, and their typed value."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from outgate.api.clusterinfo import EgressClusterInfo
 from outgate.api.core import CalicoIPPool, ConfigMap, Lease, Namespace, Node, Pod, ServiceCIDR
@@ -10,17 +11,23 @@ from outgate.api.meta import GROUP, VERSION, Wire
 from outgate.api.policy import EgressClusterPolicy, EgressPolicy
 from outgate.api.tunnel import EgressTunnel
 
+W = TypeVar("W", bound=Wire)
+W_co = TypeVar("W_co", bound=Wire, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Where a kind lives in the API (`group` is empty for the core group), and its value type."""
+class Kind(Generic[W_co]):
+    """Where a kind lives in the API (`group` is empty for the core group), and its value type.
+
+    `Kind[Pod]` is a `Kind[Wire]`: where any kind will do, say the latter.
+    """
 
     group: str
     version: str
     plural: str
     name: str
     namespaced: bool
-    type: type[Wire]
+    type: type[W_co]
 
     @property
     def api_version(self) -> str:
@@ -28,7 +35,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-def _ours(plural: str, type_: type[Wire], *, namespaced: bool) -> Kind:
+def _ours(plural: str, type_: type[W], *, namespaced: bool) -> Kind[W]:
     return Kind(GROUP, VERSION, plural, type_.__name__, namespaced, type_)
 
 
@@ -42,7 +49,7 @@ EGRESS_CLUSTER_ENDPOINT_SLICE = _ours(
 )
 EGRESS_CLUSTER_INFO = _ours("egressclusterinfos", EgressClusterInfo, namespaced=False)
 
-OURS = (
+OURS: tuple[Kind[Wire], ...] = (
     EGRESS_GATEWAY,
     EGRESS_POLICY,
     EGRESS_CLUSTER_POLICY,
