@@ -17,7 +17,7 @@ Json = dict[str, Any]
 REQUEST_SECONDS = 10.0
 
 
-class ApiUnavailable(LabError):
+class ApiUnavailable(LabError):  # noqa: N818 (the style's own way to name errors)
     """The API server does not answer (yet, or any more)."""
 
 
@@ -67,7 +67,7 @@ class Api:
             plain.settimeout(REQUEST_SECONDS)
             plain.connect(("127.0.0.1", API_PORT))
             connection.sock = self._tls.wrap_socket(plain, server_hostname="localhost")
-            connection.request(method, path, body and json.dumps(body),
+            connection.request(method, path, json.dumps(body) if body else None,
                                {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read().decode()

@@ -14,6 +14,7 @@ from outgate.lab.errors import LabError
 from outgate.lab.paths import CGROUP_ROOT, Paths
 
 FREEZER = "freezer"  # the hierarchy that decides who belongs to a host
+VISITORS = "visitors"  # of `exec`, `kubectl` and the like: of the lab, but of no host
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,13 @@ def create(paths: Paths, host: str) -> tuple[Path, ...]:
             _inherit_cpuset(folder)
         joins.append(folder / "cgroup.procs")
     return tuple(joins)
+
+
+def join_as_visitor(paths: Paths) -> None:
+    """Make this process one that `down` ends, though none that pausing its host would stop."""
+    folder = paths.cgroup(FREEZER, VISITORS)
+    folder.mkdir(exist_ok=True)
+    (folder / "cgroup.procs").write_text("0")
 
 
 def processes(paths: Paths, host: str = "") -> tuple[int, ...]:
@@ -115,7 +123,7 @@ def remove(paths: Paths, host: str = "") -> None:
 
 def names() -> frozenset[str]:
     """The labs that have cgroups."""
-    found = set()
+    found: set[str] = set()
     for hierarchy in _folders():
         parent = Paths("x").cgroup(hierarchy).parent
         if parent.is_dir():

@@ -29,8 +29,9 @@ def create(paths: Paths, options: Options, topology: Topology) -> None:
     """Make all namespaces, links, addresses and routes of a lab."""
     name = paths.netns_name
     netns.batch(f"netns add {name(host)}" for host in (FABRIC, *(h.name for h in topology.hosts)))
-    for host in (FABRIC, *(host.name for host in topology.hosts)):
-        netns.write_sysctls(paths.netns(host), _SYSCTLS)
+    netns.write_sysctls(paths.netns(FABRIC), _SYSCTLS)
+    for host in topology.hosts:
+        netns.write_sysctls(paths.netns(host.name), _SYSCTLS)
     netns.batch(
         ["link set lo up", f"link add {BRIDGE} type bridge mcast_snooping 0",
          f"link set {BRIDGE} up"],

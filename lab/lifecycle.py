@@ -9,8 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from outgate.lab import build, cgroups, controlplane, fabric, netns, node, nodeplan, pki
-from outgate.lab import processes, programs, wait
+from outgate.lab import (
+    build,
+    cgroups,
+    controlplane,
+    fabric,
+    netns,
+    node,
+    nodeconfig,
+    pki,
+    processes,
+    wait,
+)
 from outgate.lab.api import Api, ApiUnavailable
 from outgate.lab.build import Toolbox
 from outgate.lab.errors import LabError
@@ -98,7 +108,7 @@ def start_node(paths: Paths, options: Options, shape: Topology, host: Host) -> N
         kill_node(paths, host)
     toolbox = build.toolbox(lambda _: None)
     fabric.replace_node(paths, options, shape, host)
-    node.boot(paths, host, nodeplan.write_plan(paths, options, shape, toolbox, host))
+    node.boot(paths, host, nodeconfig.write_plan(paths, options, shape, toolbox, host))
     node.wait_booted(paths, host)
 
 
@@ -178,7 +188,7 @@ def _make(paths: Paths, options: Options, toolbox: Toolbox, clock: _Clock) -> No
     controlplane.start_api(paths, shape, toolbox)
     start_outside(paths, shape)
     for host in shape.nodes:
-        node.boot(paths, host, nodeplan.write_plan(paths, options, shape, toolbox, host))
+        node.boot(paths, host, nodeconfig.write_plan(paths, options, shape, toolbox, host))
     api = Api(paths)
     controlplane.wait_ready(paths, api)
     clock.done("etcd and kube-apiserver")

@@ -61,7 +61,7 @@ def batch(lines: Iterable[str], *, namespace: str | None = None) -> None:
     """Run `ip` commands, in order, in one process; LabError with what `ip` said."""
     argv = ["ip", *(["-n", namespace] if namespace else []), "-batch", "-"]
     script = "".join(f"{line}\n" for line in lines)
-    result = subprocess.run(argv, input=script, capture_output=True, text=True)
+    result = subprocess.run(argv, input=script, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         where = f" in {namespace}" if namespace else ""
         raise LabError(f"ip refused{where}: {result.stderr.strip()}")

@@ -134,7 +134,7 @@ def listens() -> bool:
 def load_image(plan: NodePlan) -> None:
     """Import the lab's image: no pod can start without the pause program."""
     result = subprocess.run(["ctr", "-n", "k8s.io", "images", "import", plan.image],
-                            capture_output=True, text=True)
+                            capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise LabError(f"cannot import {plan.image}: {result.stderr.strip()}")
 
@@ -161,7 +161,7 @@ def supervise(plan: NodePlan, running: dict[int, Component]) -> NoReturn:
 
 def reaped() -> list[tuple[int, int]]:
     """The children that have ended, with their statuses."""
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

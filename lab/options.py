@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import StrEnum
 
 from outgate.lab.errors import LabError
 
@@ -11,7 +11,7 @@ DEFAULT_NAME = "outgate"
 MAX_NODES = 40  # nodes are .11 to .50 of the segment; .100 and up belong to egress pools
 
 
-class Cni(str, Enum):
+class Cni(StrEnum):
     """How pods of different nodes reach each other."""
 
     FLANNEL_VXLAN = "flannel-vxlan"
@@ -19,14 +19,14 @@ class Cni(str, Enum):
     BRIDGE = "bridge"
 
 
-class ProxyMode(str, Enum):
+class ProxyMode(StrEnum):
     """What kube-proxy programs."""
 
     NFTABLES = "nftables"
     IPTABLES = "iptables"
 
 
-class Families(str, Enum):
+class Families(StrEnum):
     """The address families of nodes, pods and services."""
 
     IPV4 = "ipv4"

@@ -148,7 +148,7 @@ class _Authority:
 
 def _builder(subject: x509.Name, issuer: x509.Name,
              key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -73,7 +73,7 @@ def running(paths: Paths, host: str, program: str) -> tuple[int, ...]:
     """Process ids on `host` whose program's file name is `program`."""
     return tuple(
         pid for pid in cgroups.processes(paths, host)
-        if os.path.basename(command_line(pid).split(" ")[0]) == program
+        if Path(command_line(pid).split(" ")[0]).name == program
     )
 
 

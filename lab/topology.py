@@ -5,7 +5,7 @@ takes 172.30.0.100-199 and fd00:30::100-1ff: these are free for egress pools.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -39,7 +39,7 @@ ROUTER = "router"
 OUTSIDE = "outside"
 
 
-class Role(str, Enum):
+class Role(StrEnum):
     """What a host is for."""
 
     CONTROL_PLANE = "control-plane"

@@ -1,0 +1,107 @@
+"""Things that go wrong, on purpose: cut cables, silent neighbours, frozen machines."""
+
+import json
+import signal
+import subprocess
+
+from outgate.lab import cgroups, fabric, netns, node, processes
+from outgate.lab.errors import LabError
+from outgate.lab.paths import Paths
+from outgate.lab.topology import CONTROL_PLANE, FABRIC, Host, Role, Topology
+
+TABLE = "bridge outgate_lab"
+_TABLE_TEXT = f"""\
+table {TABLE} {{
+  set cut {{ typeof iifname . oifname; }}
+  chain forward {{
+    type filter hook forward priority filter;
+    iifname . oifname @cut drop
+  }}
+}}
+"""
+
+
+def partition(paths: Paths, topology: Topology, first: str, second: str, *,
+              one_way: bool = False) -> None:
+    """Drop every frame between two hosts of the segment; one way: from first to second only."""
+    hosts = [_on_segment(topology, name) for name in (first, second)]
+    if hosts[0].name == hosts[1].name:
+        raise LabError(f"{first} cannot be cut off from itself")
+    pairs = [f'"{hosts[0].name}" . "{hosts[1].name}"']
+    if not one_way:
+        pairs.append(f'"{hosts[1].name}" . "{hosts[0].name}"')
+    # adding the table again would add its rule again
+    text = "" if _exists(paths) else _TABLE_TEXT
+    elements = f"add element {TABLE} cut {{ {', '.join(pairs)} }}\n"
+    _nft(paths, "-f", "-", text=text + elements)
+
+
+def cut_api(paths: Paths, topology: Topology, name: str) -> None:
+    """Part a node from the control plane; all its other neighbours stay reachable."""
+    partition(paths, topology, topology.node(name).name, CONTROL_PLANE)
+
+
+def heal(paths: Paths) -> None:
+    """End all partitions."""
+    if _exists(paths):
+        _nft(paths, "delete", "table", *TABLE.split())
+
+
+def partitions(paths: Paths) -> tuple[tuple[str, str], ...]:
+    """The pairs (from, to) between which frames are dropped."""
+    if not _exists(paths):
+        return ()
+    listing = json.loads(_nft(paths, "-j", "list", "set", *TABLE.split(), "cut"))
+    elements = next(item["set"] for item in listing["nftables"] if "set" in item).get("elem", ())
+    pairs = (tuple(element["concat"]) for element in elements)
+    return tuple(sorted((str(first), str(second)) for first, second in pairs))
+
+
+def pause(paths: Paths, host: Host, *, process: str = "") -> int:
+    """Freeze a host, or only the processes whose command line contains `process`; how many."""
+    if host.is_node:
+        node.must_run(paths, host)
+    if not process:
+        cgroups.freeze(paths, host.name, frozen=True)
+        return len(cgroups.processes(paths, host.name))
+    chosen = [pid for pid in cgroups.processes(paths, host.name)
+              if process in processes.command_line(pid)]
+    if not chosen:
+        raise LabError(f"no process on {host.name} has {process!r} in its command line")
+    cgroups.send(chosen, signal.SIGSTOP)
+    return len(chosen)
+
+
+def resume(paths: Paths, host: Host) -> None:
+    """Let everything on a host run again, however it was paused."""
+    cgroups.freeze(paths, host.name, frozen=False)
+    cgroups.send(cgroups.processes(paths, host.name), signal.SIGCONT)
+
+
+def set_link(paths: Paths, topology: Topology, name: str, *, up: bool) -> None:
+    """Pull or plug a host's cable."""
+    fabric.set_link(paths, _on_segment(topology, name), up=up)
+
+
+def _on_segment(topology: Topology, name: str) -> Host:
+    host = topology.host(name)
+    if host.role is Role.OUTSIDE:
+        raise LabError(
+            f"{name} is not on the nodes' segment: part a host from the router instead"
+        )
+    return host
+
+
+def _exists(paths: Paths) -> bool:
+    listing = json.loads(_nft(paths, "-j", "list", "tables", "bridge"))
+    return any("table" in item for item in listing["nftables"])
+
+
+def _nft(paths: Paths, *arguments: str, text: str = "") -> str:
+    result = subprocess.run(
+        netns.enter_argv(paths.netns(FABRIC), ["nft", *arguments]), input=text,
+        capture_output=True, text=True, check=False,
+    )
+    if result.returncode != 0:
+        raise LabError(f"nft refused: {result.stderr.strip()}")
+    return result.stdout
