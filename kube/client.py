@@ -1,0 +1,336 @@
+"""The API server, over HTTPS.
+
+Of the `kubernetes` package only configuration and transport are used (addresses, TLS, tokens and
+their refresh): its models cost 20 times the memory, and its watches have no backoff.
+"""
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import structlog
+import urllib3
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException, OpenApiException
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+from outgate.api.kinds import Kind
+from outgate.api.meta import Wire
+from outgate.kube import events, wire
+from outgate.kube.api import EventType, HasMetadata
+from outgate.kube.errors import ApiNotFound, ApiRefused, ApiUnavailable, error_for
+from outgate.kube.stream import READ_TIMEOUT, Stream, watch_seconds
+from outgate.kube.wire import Malformed, Page
+
+T = TypeVar("T")
+W = TypeVar("W", bound=Wire)
+
+log = structlog.get_logger("outgate.kube")
+
+CONNECT_TIMEOUT = 3.0
+REQUEST_TIMEOUT = 15.0
+CONNECTIONS = 32
+"""Kept open: one for each watch, and some for requests."""
+
+Query = Sequence[tuple[str, str]]
+
+
+class Client:
+    """An `Api`: a real API server. Threads may share it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        # urllib3's own retries sleep through a Retry-After, deaf to our stop. All of our callers
+        # are loops that try again anyway.
+        configuration.retries = False
+        configuration.keep_alive = True
+        configuration.connection_pool_maxsize = CONNECTIONS
+        self._api = ApiClient(configuration)
+        self._api.user_agent = f"outgate/{importlib.metadata.version('outgate')}"
+
+    @classmethod
+    def connect(cls, kubeconfig: str | None = None) -> "Client":
+        """A client of the cluster that this process runs in, or that the kubeconfig names.
+
+        Without an argument: the pod's service account, else $KUBECONFIG, else ~/.kube/config.
+        Nothing is sent yet. Raises ApiUnavailable if the configuration is missing or wrong.
+        """
+        configuration = Configuration()
+        try:
+            if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except (ConfigException, OSError, ValueError) as error:
+            raise ApiUnavailable(f"no API server to talk to: {error}") from error
+        return cls(configuration)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._api.close()  # type: ignore[no-untyped-call]
+
+    def get(
+        self, kind: Kind[W], name: str, *, namespace: str = "", timeout: float | None = None
+    ) -> W | None:
+        """See `Api.get`."""
+        target = wire.path(kind, name, namespace=namespace)
+        try:
+            return self._value(kind, "GET", target, timeout=timeout)
+        except ApiNotFound:
+            return None
+
+    def list(
+        self,
+        kind: Kind[W],
+        *,
+        namespace: str = "",
+        field_selector: str = "",
+        label_selector: str = "",
+        limit: int = 500,
+    ) -> tuple[list[W], str]:
+        """See `Api.list`."""
+        values: list[W] = []
+        version = ""
+        for page in self.pages(
+            kind,
+            namespace=namespace,
+            field_selector=field_selector,
+            label_selector=label_selector,
+            limit=limit,
+        ):
+            version = page.resource_version
+            for raw in page.items:
+                try:
+                    values.append(wire.decode(kind, raw))
+                except Malformed as error:
+                    meta = wire.decode_meta(raw)
+                    log.warning(
+                        "object can't be read, left out",
+                        kind=kind.name,
+                        namespace=meta.namespace,
+                        name=meta.name,
+                        why=str(error),
+                    )
+        return values, version
+
+    def pages(
+        self,
+        kind: Kind[Wire],
+        *,
+        namespace: str = "",
+        field_selector: str = "",
+        label_selector: str = "",
+        limit: int = 500,
+        resource_version: str = "",
+    ) -> Iterator[Page]:
+        """See `Api.pages`."""
+        target = wire.path(kind, namespace=namespace)
+        selection = _selection(field_selector, label_selector)
+        paging = [("limit", str(limit))] if limit else []
+        query = [*selection, *paging]
+        if resource_version:
+            query.append(("resourceVersion", resource_version))
+        while True:
+            page = _read(wire.decode_page, self._call("GET", target, query=query), "GET", target)
+            yield page
+            if not page.next:
+                return
+            # A continued list must not name a resource version: the token does.
+            query = [*selection, *paging, ("continue", page.next)]
+
+    def watch(
+        self,
+        kind: Kind[Wire],
+        *,
+        resource_version: str,
+        namespace: str = "",
+        field_selector: str = "",
+        label_selector: str = "",
+    ) -> Stream:
+        """See `Api.watch`."""
+        target = wire.path(kind, namespace=namespace)
+        query = [
+            *_selection(field_selector, label_selector),
+            ("watch", "1"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", resource_version),
+            ("timeoutSeconds", str(watch_seconds())),
+        ]
+        response = self._send("GET", target, query=query, read_timeout=READ_TIMEOUT)
+        return Stream(response, f"watch {target}")
+
+    def create(self, kind: Kind[W], body: Mapping[str, Any], *, timeout: float | None = None) -> W:
+        """See `Api.create`."""
+        full = wire.full_body(kind, body)
+        target = wire.path(kind, namespace=full["metadata"].get("namespace", ""))
+        return self._value(kind, "POST", target, body=full, timeout=timeout)
+
+    def replace(self, kind: Kind[W], body: Mapping[str, Any], *, timeout: float | None = None) -> W:
+        """See `Api.replace`."""
+        full = wire.full_body(kind, body)
+        metadata = full["metadata"]
+        target = wire.path(kind, metadata["name"], namespace=metadata.get("namespace", ""))
+        return self._value(kind, "PUT", target, body=full, timeout=timeout)
+
+    def apply(
+        self,
+        kind: Kind[W],
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str = "",
+        manager: str,
+        subresource: str = "",
+        force: bool = True,
+    ) -> W:
+        """See `Api.apply`."""
+        full = wire.full_body(kind, body, name=name, namespace=namespace)
+        target = wire.path(kind, name, namespace=namespace, subresource=subresource)
+        query = [("fieldManager", manager), ("force", "true" if force else "false")]
+        # The API's name for it says YAML; JSON is YAML.
+        return self._value(
+            kind,
+            "PATCH",
+            target,
+            query=query,
+            body=full,
+            content_type="application/apply-patch+yaml",
+        )
+
+    def delete(self, kind: Kind[Wire], name: str, *, namespace: str = "", uid: str = "") -> bool:
+        """See `Api.delete`."""
+        target = wire.path(kind, name, namespace=namespace)
+        options = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        body = {**options, "preconditions": {"uid": uid}} if uid else options
+        try:
+            self._call("DELETE", target, body=body)
+        except ApiNotFound:
+            return False
+        return True
+
+    def event(
+        self,
+        kind: Kind[Wire],
+        regarding: HasMetadata,
+        *,
+        type: EventType,
+        reason: str,
+        message: str,
+        component: str,
+    ) -> None:
+        """See `Api.event`."""
+        events.record(
+            self,
+            kind,
+            regarding.metadata,
+            type=type,
+            reason=reason,
+            message=message,
+            component=component,
+        )
+
+    def _value(
+        self,
+        kind: Kind[W],
+        method: str,
+        target: str,
+        *,
+        query: Query = (),
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> W:
+        raw = self._call(
+            method, target, query=query, body=body, content_type=content_type, timeout=timeout
+        )
+        return _read(lambda text: wire.decode(kind, text), raw, method, target)
+
+    def _call(
+        self,
+        method: str,
+        target: str,
+        *,
+        query: Query = (),
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> bytes:
+        response = self._send(
+            method,
+            target,
+            query=query,
+            body=body,
+            content_type=content_type,
+            read_timeout=timeout or REQUEST_TIMEOUT,
+        )
+        try:
+            return response.data
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiUnavailable(f"{method} {target}: {error}") from error
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        *,
+        query: Query = (),
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        read_timeout: float,
+    ) -> urllib3.HTTPResponse:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        # The client serializes JSON by itself, and takes all else as text.
+        payload: Any = (
+            body if content_type == "application/json" or body is None else (wire.encode(body))
+        )
+        try:
+            method, url, headers, _, _ = self._api.param_serialize(
+                method,
+                target,
+                query_params=list(query),
+                header_params=headers,
+                auth_settings=["BearerToken"],
+            )
+            timeouts = (min(CONNECT_TIMEOUT, read_timeout), read_timeout)
+            response: urllib3.HTTPResponse = self._api.call_api(
+                method, url, header_params=headers, body=payload, _request_timeout=timeouts
+            ).response
+            if response.status < 300:
+                return response
+            text = response.data
+        except (urllib3.exceptions.HTTPError, ApiException) as error:
+            raise ApiUnavailable(f"{method} {target}: {_reason(error)}") from error
+        except (OpenApiException, ConfigException, OSError) as error:
+            # The service account's token can't be read, or the like: it may come back.
+            raise ApiUnavailable(f"{method} {target}: no credentials: {error}") from error
+        raise _refusal(response, text, method, target)
+
+
+def _read(decode: Callable[[bytes], T], raw: bytes, method: str, target: str) -> T:
+    try:
+        return decode(raw)
+    except Malformed as error:
+        raise ApiRefused(f"{method} {target}: the answer can't be read: {error}") from error
+
+
+def _refusal(response: urllib3.HTTPResponse, text: bytes, method: str, target: str) -> Exception:
+    status = wire.decode_status(text)
+    header = response.headers.get("Retry-After", "")
+    retry_after = float(header) if header.isdigit() else None
+    if retry_after is None and status.details and status.details.retry_after_seconds:
+        retry_after = float(status.details.retry_after_seconds)
+    message = f"{method} {target}: {response.status} {status.message or response.reason}"
+    return error_for(response.status, message, retry_after=retry_after)
+
+
+def _reason(error: Exception) -> str:
+    # An ApiException's text is many lines; with status 0 its reason says it all.
+    reason = error.reason if isinstance(error, ApiException) else str(error)
+    return " ".join(str(reason).split())
+
+
+def _selection(field_selector: str, label_selector: str) -> list[tuple[str, str]]:
+    pairs = (("fieldSelector", field_selector), ("labelSelector", label_selector))
+    return [(name, value) for name, value in pairs if value]
