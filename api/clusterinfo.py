@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from outgate.api.cel import Rule, checked, no_duplicates, say
 from outgate.api.meta import NAME_MAX, Condition, ObjectMeta, Wire
+from outgate.api.netrules import network
 
 CLUSTER_INFO_NAME = "default"
 """The one EgressClusterInfo object; any other name is refused."""
@@ -18,9 +20,15 @@ Source = Literal["NodePodCIDR", "NodeAddress", "ServiceCIDR", "Flannel", "Calico
 class AutoDetect(Wire, frozen=True, kw_only=True):
     """Which sources are asked."""
 
-    pod_cidr: bool = msgspec.field(default=True, name="podCIDR")
-    node_ip: bool = msgspec.field(default=True, name="nodeIP")
-    cluster_ip: bool = msgspec.field(default=True, name="clusterIP")
+    pod_cidr: Annotated[
+        bool, Meta(description="Pod networks, from the nodes, Flannel and Calico.")
+    ] = msgspec.field(default=True, name="podCIDR")
+    node_ip: Annotated[bool, Meta(description="Addresses of the nodes.")] = msgspec.field(
+        default=True, name="nodeIP"
+    )
+    cluster_ip: Annotated[bool, Meta(description="The ranges of ClusterIPs.")] = msgspec.field(
+        default=True, name="clusterIP"
+    )
 
 
 class EgressClusterInfoSpec(Wire, frozen=True, kw_only=True):
@@ -28,7 +36,12 @@ class EgressClusterInfoSpec(Wire, frozen=True, kw_only=True):
 
     auto_detect: AutoDetect = AutoDetect()
     extra_cidr: Annotated[
-        tuple[Annotated[str, Meta(min_length=2, max_length=49)], ...], Meta(max_length=256)
+        tuple[Annotated[str, Meta(max_length=49, extra_json_schema=checked(*network()))], ...],
+        Meta(
+            max_length=256,
+            description="Networks to count as inside besides: CIDRs or single addresses.",
+            extra_json_schema=checked(no_duplicates("network")),
+        ),
     ] = msgspec.field(default=(), name="extraCIDR")
 
 
@@ -54,3 +67,14 @@ class EgressClusterInfo(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta
     spec: EgressClusterInfoSpec = EgressClusterInfoSpec()
     status: EgressClusterInfoStatus = EgressClusterInfoStatus()
+
+    RULES = (
+        Rule(
+            f"self.metadata.name == '{CLUSTER_INFO_NAME}'",
+            f"there is one cluster info, and it is named {CLUSTER_INFO_NAME}",
+            say(
+                "there is one cluster info for the cluster: name it "
+                f"{CLUSTER_INFO_NAME}, not {{self.metadata.name}}"
+            ),
+        ),
+    )

@@ -5,28 +5,94 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from outgate.api.meta import NAME_MAX, Condition, LabelSelector, ObjectMeta, Wire
+from outgate.api.cel import Rule, checked, choose, no_duplicates, say
+from outgate.api.meta import (
+    ADDRESS_LENGTH,
+    LABEL_MAX,
+    NAME_MAX,
+    Condition,
+    GatewayName,
+    LabelSelector,
+    ObjectMeta,
+    Wire,
+)
+from outgate.api.netrules import destination, egress_address, network
 
 SUBNETS_MAX = 256
 
-Cidr = Annotated[str, Meta(min_length=2, max_length=49)]
+CIDR_LENGTH = 43  # an IPv6 address of 39 characters, a slash, three digits
+
+Cidr = Annotated[str, Meta(max_length=CIDR_LENGTH, extra_json_schema=checked(*network()))]
 """A CIDR, or a single address, of either family."""
 
-Subnets = Annotated[tuple[Cidr, ...], Meta(max_length=SUBNETS_MAX)]
+Destination = Annotated[
+    str, Meta(max_length=CIDR_LENGTH, extra_json_schema=checked(*destination()))
+]
+"""A CIDR, or a single address, that traffic can leave the cluster for."""
+
+_SUBNETS = Meta(max_length=SUBNETS_MAX, extra_json_schema=checked(no_duplicates("network")))
+
+Subnets = Annotated[tuple[Cidr, ...], _SUBNETS]
+Destinations = Annotated[tuple[Destination, ...], _SUBNETS]
+
+# Endpoint slices carry the policy's name as a label value.
+_NAME_RULE = Rule(
+    f"self.metadata.name.size() <= {LABEL_MAX}",
+    f"the name is too long for a label value: at most {LABEL_MAX} characters",
+    say(
+        f"the name has @ characters: at most {LABEL_MAX} are taken, since it becomes a label of "
+        "the policy's endpoint slices",
+        at="string(self.metadata.name.size())",
+    ),
+)
+
+_WAYS = (
+    "[has(self.podSelector), has(self.podSelectors) && self.podSelectors.size() > 0,"
+    " has(self.podSubnet) && self.podSubnet.size() > 0].filter(given, given).size()"
+)
 
 
 class AppliedTo(Wire, frozen=True, kw_only=True):
     """Which pods of the policy's namespace: exactly one of the three fields."""
 
-    pod_selector: LabelSelector | None = None
-    pod_selectors: Annotated[tuple[LabelSelector, ...], Meta(max_length=16)] = ()
-    pod_subnet: Subnets = ()
+    pod_selector: Annotated[
+        LabelSelector | None, Meta(description="Pods by their labels; {} for all pods.")
+    ] = None
+    pod_selectors: Annotated[
+        tuple[LabelSelector, ...],
+        Meta(max_length=16, description="Pods that at least one of these selectors matches."),
+    ] = ()
+    pod_subnet: Annotated[
+        Subnets, Meta(description="Pods by their address: CIDRs or single addresses.")
+    ] = ()
+
+    RULES = (
+        Rule(
+            f"{_WAYS} == 1",
+            "write exactly one of podSelector, podSelectors and podSubnet",
+            choose(
+                (
+                    f"{_WAYS} == 0",
+                    "no pods are selected: write one of podSelector, podSelectors and podSubnet "
+                    "(a podSelector without labels is all pods)",
+                ),
+                otherwise="several of podSelector, podSelectors and podSubnet are given: "
+                "write exactly one of them",
+            ),
+        ),
+    )
 
 
 class ClusterAppliedTo(AppliedTo, frozen=True, kw_only=True):
     """Which pods of which namespaces; no namespaceSelector means every namespace."""
 
-    namespace_selector: LabelSelector | None = None
+    namespace_selector: Annotated[
+        LabelSelector | None,
+        Meta(description="Namespaces by their labels; every namespace when left out."),
+    ] = None
+
+
+_FIXED = "((has(self.ipv4) && self.ipv4 != '') || (has(self.ipv6) && self.ipv6 != ''))"
 
 
 class EgressIP(Wire, frozen=True, kw_only=True):
@@ -37,17 +103,92 @@ class EgressIP(Wire, frozen=True, kw_only=True):
     (`rr`), or any (`random`). A pick is kept until the policy changes.
     """
 
-    ipv4: Annotated[str, Meta(max_length=15)] = ""
-    ipv6: Annotated[str, Meta(max_length=45)] = ""
-    use_node_ip: bool = msgspec.field(default=False, name="useNodeIP")
-    allocator_policy: Literal["default", "rr", "random"] = "default"
+    ipv4: Annotated[
+        str,
+        Meta(
+            max_length=ADDRESS_LENGTH,
+            description="A fixed IPv4 address of the gateway's pool.",
+            extra_json_schema=checked(*egress_address(4)),
+        ),
+    ] = ""
+    ipv6: Annotated[
+        str,
+        Meta(
+            max_length=ADDRESS_LENGTH,
+            description="A fixed IPv6 address of the gateway's pool.",
+            extra_json_schema=checked(*egress_address(6)),
+        ),
+    ] = ""
+    use_node_ip: Annotated[
+        bool, Meta(description="Leave with the gateway node's own address, not one of the pool.")
+    ] = msgspec.field(default=False, name="useNodeIP")
+    allocator_policy: Annotated[
+        Literal["default", "rr", "random"],
+        Meta(
+            description="Which address is given when none is fixed: the gateway's default, the "
+            "next one that is not in use, or any."
+        ),
+    ] = "default"
+
+    RULES = (
+        Rule(
+            f"!self.useNodeIP || !{_FIXED}",
+            "useNodeIP leaves with the node's own address: remove ipv4 and ipv6, "
+            "or set useNodeIP: false",
+        ),
+        Rule(
+            f"self.allocatorPolicy == 'default' || !{_FIXED}",
+            "a fixed ipv4 or ipv6 leaves nothing to pick: remove it, or allocatorPolicy",
+            say(
+                "allocatorPolicy {self.allocatorPolicy} picks an address, but a fixed one is "
+                "given: remove ipv4 and ipv6, or set allocatorPolicy: default"
+            ),
+            ".allocatorPolicy",
+        ),
+        Rule(
+            "!self.useNodeIP || self.allocatorPolicy == 'default'",
+            "useNodeIP takes no address of the pool: remove allocatorPolicy, "
+            "or set useNodeIP: false",
+            field=".allocatorPolicy",
+        ),
+    )
+
+
+_BOTH = "(has(self.destSubnet) && has(self.excludeSubnet))"
 
 
 class _PolicySpec(Wire, frozen=True, kw_only=True):
-    egress_gateway_name: Annotated[str, Meta(max_length=NAME_MAX)] = ""
+    egress_gateway_name: Annotated[
+        GatewayName,
+        Meta(
+            description="The gateway to leave by. When left out: the one that the namespace's "
+            "annotation names, else the cluster's default."
+        ),
+    ] = ""
     egress_ip: EgressIP = msgspec.field(default=EgressIP(), name="egressIP")
-    dest_subnet: Subnets = ()
-    exclude_subnet: Subnets = ()
+    dest_subnet: Annotated[
+        Destinations,
+        Meta(
+            description="Destinations that leave by the gateway, CIDRs or single addresses; "
+            "everything outside the cluster when left out."
+        ),
+    ] = ()
+    exclude_subnet: Annotated[
+        Subnets,
+        Meta(description="Destinations that leave as if there were no policy."),
+    ] = ()
+
+    RULES = (
+        Rule(
+            f"!{_BOTH} || !self.destSubnet.exists(d, d in self.excludeSubnet)",
+            "a network is in destSubnet and in excludeSubnet: remove one of the two",
+            say(
+                "@ is in destSubnet and in excludeSubnet: remove it from one of the two",
+                at="self.destSubnet.filter(d, d in self.excludeSubnet)[0]",
+            ),
+            ".excludeSubnet",
+        ),
+    )
 
 
 class EgressPolicySpec(_PolicySpec, frozen=True, kw_only=True):
@@ -88,6 +229,8 @@ class EgressPolicy(Wire, frozen=True, kw_only=True):
     spec: EgressPolicySpec
     status: PolicyStatus = PolicyStatus()
 
+    RULES = (_NAME_RULE,)
+
 
 class EgressClusterPolicy(Wire, frozen=True, kw_only=True):
     """Pods of the selected namespaces leave by a gateway, with a stable address."""
@@ -95,6 +238,8 @@ class EgressClusterPolicy(Wire, frozen=True, kw_only=True):
     metadata: ObjectMeta
     spec: EgressClusterPolicySpec
     status: PolicyStatus = PolicyStatus()
+
+    RULES = (_NAME_RULE,)
 
 
 AnyPolicy = EgressPolicy | EgressClusterPolicy

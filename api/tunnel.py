@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from outgate.api.cel import Rule, checked, say
 from outgate.api.meta import Condition, ObjectMeta, Wire
+from outgate.api.netrules import plain_address
+
+_MAC = "^02(:[0-9a-f]{2}){5}$"
+_MAC_FORM = "not a MAC of the tunnel: write 02 and five more bytes, such as 02:00:5e:00:53:01"
+
+Address4 = Annotated[str, Meta(max_length=45, extra_json_schema=checked(plain_address(4)))]
+Address6 = Annotated[str, Meta(max_length=45, extra_json_schema=checked(plain_address(6)))]
 
 
 class EgressTunnelSpec(Wire, frozen=True, kw_only=True):
@@ -19,9 +27,17 @@ class EgressTunnelSpec(Wire, frozen=True, kw_only=True):
     """
 
     index: Annotated[int, Meta(ge=1, le=65535)]
-    mac: Annotated[str, Meta(pattern="^02(:[0-9a-f]{2}){5}$", max_length=17)]
-    ipv4: Annotated[str, Meta(max_length=15)] = ""
-    ipv6: Annotated[str, Meta(max_length=45)] = ""
+    mac: Annotated[
+        str,
+        Meta(
+            max_length=32,
+            extra_json_schema=checked(
+                Rule(f"self.matches('{_MAC}')", _MAC_FORM, say(f"'{{self}}' is {_MAC_FORM}"))
+            ),
+        ),
+    ]
+    ipv4: Address4 = ""
+    ipv6: Address6 = ""
     mark: Annotated[int, Meta(ge=0, le=16383)] = 0
 
 
@@ -29,9 +45,9 @@ class Underlay(Wire, frozen=True, kw_only=True):
     """Where the node's outer packets leave: interface, addresses, MTU in bytes."""
 
     interface: Annotated[str, Meta(max_length=15)] = ""
-    ipv4: Annotated[str, Meta(max_length=15)] = ""
-    ipv6: Annotated[str, Meta(max_length=45)] = ""
-    mtu: int = 0
+    ipv4: Address4 = ""
+    ipv6: Address6 = ""
+    mtu: Annotated[int, Meta(ge=0, le=65535)] = 0
 
 
 class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
@@ -39,7 +55,7 @@ class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
 
     phase: Literal["Pending", "Ready", "Failed"] = "Pending"
     underlay: Underlay = Underlay()
-    last_heartbeat_time: str = ""
+    last_heartbeat_time: Annotated[str, Meta(max_length=64)] = ""
     agent_version: Annotated[str, Meta(max_length=64)] = ""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
 
