@@ -17,7 +17,7 @@ Json = dict[str, Any]
 REQUEST_SECONDS = 10.0
 
 
-class ApiUnavailable(LabError):  # noqa: N818 (the style's own way to name errors)
+class ApiUnavailable(LabError):
     """The API server does not answer (yet, or any more)."""
 
 

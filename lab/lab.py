@@ -1,6 +1,6 @@
 """A running lab as an object: what tests and the demo use, and the command line is made of.
 
-Everything public is to be had from here: `from outgate.lab.lab import Lab, Options`.
+Everything public is to be had from the package: `from outgate.lab import Lab, Options`.
 """
 
 import json
@@ -43,7 +43,7 @@ T = TypeVar("T")
 COMMAND_SECONDS = 60.0
 
 
-class CommandFailed(LabError):  # noqa: N818 (the style's own way to name errors)
+class CommandFailed(LabError):
     """A program of the lab ended with an error; the message holds what it said."""
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 HTTP_PORT = 8080
 TCP_PORT = 8081
@@ -41,8 +41,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # cast: before Python 3.12 asyncio's own class does not inherit from its interface
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
         self._journal.note("udp", peer, self._address)

@@ -27,12 +27,17 @@ class HostStatus:
 
 
 def collect(paths: Paths, topology: Topology, api: Api) -> tuple[HostStatus, ...]:
-    """The state of every host."""
+    """The state of every host; `ready` is unknown (None) while the API server is silent."""
     links_down = _links_down(paths)
-    return tuple(_host_status(paths, api, host, links_down) for host in topology.hosts)
+    answers = not cgroups.is_frozen(paths, CONTROL_PLANE) and api.is_ready()
+    return tuple(
+        _host_status(paths, api if answers else None, host, links_down)
+        for host in topology.hosts
+    )
 
 
-def _host_status(paths: Paths, api: Api, host: Host, links_down: frozenset[str]) -> HostStatus:
+def _host_status(paths: Paths, api: Api | None, host: Host,
+                 links_down: frozenset[str]) -> HostStatus:
     pids = cgroups.processes(paths, host.name)
     return HostStatus(
         host=host,
@@ -40,7 +45,7 @@ def _host_status(paths: Paths, api: Api, host: Host, links_down: frozenset[str])
         processes=len(pids),
         resident=sum(processes.resident_bytes(pid) for pid in pids),
         first_process=node.first_process(paths, host) if host.is_node else None,
-        ready=lifecycle.node_ready(api, host) if host.is_node else None,
+        ready=lifecycle.node_ready(api, host) if api and host.is_node else None,
     )
 
 

@@ -10,8 +10,18 @@ from ipaddress import ip_address
 
 import pytest
 
-from outgate.lab import cgroups, lifecycle, processes
-from outgate.lab.lab import Answer, Cni, CommandFailed, Families, Lab, LabError, Options
+from outgate.lab import (
+    Answer,
+    Cni,
+    CommandFailed,
+    Families,
+    Lab,
+    LabError,
+    Options,
+    cgroups,
+    lifecycle,
+    processes,
+)
 from outgate.lab.paths import Paths
 
 pytestmark = [
@@ -22,11 +32,11 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    running = Lab.up(Options(name="e2e"))
+    running = Lab.up(Options(name="labtest"))
     start_pod(running, "p1", "w1")
     yield running
     running.down()
-    assert lifecycle.remains(Paths("e2e")) == []
+    assert lifecycle.remains(Paths("labtest")) == []
 
 
 def start_pod(lab: Lab, pod: str, node: str) -> None:
@@ -162,7 +172,7 @@ def reach(lab: Lab, host: str, address: str) -> None:
 
 
 def test_a_lab_whose_up_was_killed_halfway_leaves_nothing() -> None:
-    name = "e2e-half"
+    name = "labtest-half"
     starter = subprocess.Popen([sys.executable, "-m", "outgate.lab", "up", "--name", name],
                                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
                                stdout=subprocess.DEVNULL)
@@ -183,7 +193,7 @@ def test_a_lab_whose_up_was_killed_halfway_leaves_nothing() -> None:
 def test_a_second_lab_of_another_shape_runs_beside_the_first(
     lab: Lab, families: Families, cni: Cni, destination: str
 ) -> None:
-    second = Lab.up(Options(name="e2e-two", nodes=1, gateways=0, families=families, cni=cni))
+    second = Lab.up(Options(name="labtest-two", nodes=1, gateways=0, families=families, cni=cni))
     try:
         start_pod(second, "p1", "w1")
         sources = {interface.ip for interface in second.node("w1").addresses}
