@@ -1,0 +1,150 @@
+"""The view is a function of the snapshot: what a maker remembers never shows."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.agent.cluster import (
+    EIP4,
+    EIP6,
+    LOCAL,
+    cluster_policy,
+    gateway,
+    info,
+    keyed,
+    pod,
+    policy,
+    tunnel,
+)
+
+from outgate.agent.view import Snapshot, ViewMaker
+from outgate.api.core import Namespace
+from outgate.api.meta import LabelSelector, ObjectMeta, Requirement
+from outgate.api.policy import AppliedTo, AssignedEIP, ClusterAppliedTo, PolicyStatus
+
+LABELS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy"), max_size=2)
+SELECTORS = st.builds(
+    LabelSelector,
+    match_labels=LABELS,
+    match_expressions=st.lists(
+        st.builds(
+            Requirement,
+            key=st.sampled_from("ab"),
+            operator=st.sampled_from(["Exists", "DoesNotExist"]),
+        ),
+        max_size=1,
+    ).map(tuple),
+)
+NAMESPACES = st.sampled_from(["shop", "bank"])
+IPS = st.sampled_from([("10.244.1.1",), ("10.244.1.2", "fd00:1::2"), ("10.244.2.3",), ("what",)])
+PODS = st.builds(
+    lambda name, namespace, labels, ips, phase, node: pod(
+        name, namespace=namespace, labels=labels, ips=ips, phase=phase, node=node
+    ),
+    st.sampled_from(["p1", "p2", "p3"]),
+    NAMESPACES,
+    LABELS,
+    IPS,
+    st.sampled_from(["Running", "Succeeded"]),
+    st.sampled_from(["node-a", "node-b"]),
+)
+APPLIED: dict[str, Any] = {
+    "pod_selector": st.none() | SELECTORS,
+    "pod_selectors": st.lists(SELECTORS, max_size=2).map(tuple),
+    "pod_subnet": st.sampled_from([(), ("10.244.1.0/24",), ("what",)]),
+}
+STATUSES = st.builds(
+    PolicyStatus,
+    gateway=st.sampled_from(["", "egw"]),
+    eip=st.builds(AssignedEIP, ipv4=st.sampled_from(["", EIP4]), ipv6=st.sampled_from(["", EIP6])),
+    use_node_ip=st.booleans(),
+)
+POLICIES = st.builds(
+    lambda name, namespace, applied_to, dest, status: policy(
+        name, namespace=namespace, applied_to=applied_to, dest=dest, status=status
+    ),
+    st.sampled_from(["q1", "q2", "q3"]),
+    NAMESPACES,
+    st.builds(AppliedTo, **APPLIED),
+    st.sampled_from([(), ("198.51.100.0/24",), ("what",)]),
+    STATUSES,
+)
+CLUSTER_POLICIES = st.builds(
+    lambda name, applied_to, status: cluster_policy(name, applied_to=applied_to, status=status),
+    st.sampled_from(["c1", "c2"]),
+    st.builds(ClusterAppliedTo, namespace_selector=st.none() | SELECTORS, **APPLIED),
+    STATUSES,
+)
+SPACES = st.builds(
+    lambda name, labels: Namespace(metadata=ObjectMeta(name=name, labels=labels)),
+    NAMESPACES,
+    LABELS,
+)
+GATEWAYS = st.sampled_from(
+    [
+        keyed(),
+        keyed(gateway((EIP4, 7, "node-a"), (EIP6, 8, "node-b"))),
+        keyed(gateway((EIP4, 7, "node-b"), ("", 9, "node-a"))),
+    ]
+)
+TUNNELS = st.sampled_from(
+    [
+        keyed(tunnel("node-a", 1)),
+        keyed(tunnel("node-a", 1, mark=1), tunnel("node-b", 2, mark=2)),
+        keyed(tunnel("node-b", 2)),
+    ]
+)
+INFOS = st.sampled_from([keyed(), keyed(info("10.244.0.0/16"))])
+
+
+def some(objects: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[tuple[str, str], Any]]:
+    return st.lists(objects, max_size=5).map(lambda found: keyed(*found))
+
+
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("pods"), some(PODS)),
+        st.tuples(st.just("namespaces"), some(SPACES)),
+        st.tuples(st.just("policies"), some(POLICIES)),
+        st.tuples(st.just("cluster_policies"), some(CLUSTER_POLICIES)),
+        st.tuples(st.just("gateways"), GATEWAYS),
+        st.tuples(st.just("tunnels"), TUNNELS),
+        st.tuples(st.just("cluster_infos"), INFOS),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(CHANGES)
+def test_a_maker_with_a_past_gives_what_a_new_one_gives(changes: list[tuple[str, Any]]) -> None:
+    maker = ViewMaker()
+    held: dict[str, Any] = {
+        "cluster_infos": keyed(info("10.244.0.0/16")),
+        "tunnels": keyed(tunnel("node-a", 1)),
+        "pods": {},
+    }
+    for field, value in changes:
+        # As stores do: an object that has not changed stays the same object.
+        old = held.get(field, {})
+        held[field] = {k: old[k] if old.get(k) == v else v for k, v in value.items()}
+        snapshot = Snapshot(**held)
+        assert maker.view(snapshot, local=LOCAL) == ViewMaker().view(snapshot, local=LOCAL)
+
+
+@given(some(PODS), some(POLICIES), some(CLUSTER_POLICIES), some(SPACES))
+def test_matching_by_index_is_matching_by_asking_each(
+    pods: Any, policies: Any, cluster_policies: Any, namespaces: Any
+) -> None:
+    from outgate.agent.matching import PodMatcher, policy_key
+    from outgate.api.match import matches
+
+    found = PodMatcher().match(pods, namespaces, policies, cluster_policies)
+    for key, one in pods.items():
+        namespace = namespaces.get(("", one.metadata.namespace))
+        asked = {
+            policy_key(policy)
+            for policy in (*policies.values(), *cluster_policies.values())
+            if matches(policy, one, namespace=namespace)
+        }
+        assert found.get(key, frozenset()) == asked
