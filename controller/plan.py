@@ -1,0 +1,256 @@
+"""The whole decision: a snapshot and what is remembered in, the writes that are due out. Pure.
+
+Idempotent: from a snapshot that shows all its writes done, nothing is to be written. No finalizers:
+what is allocated follows from the objects that exist and what their statuses record, so no
+deletion can be trapped, and a restart or a new leader goes on where the last one was.
+
+Served before shown, shown before withdrawn: an address that a policy's status shows keeps its id,
+and a node that a gateway's status shows as a holder keeps its mark, until the status says other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from outgate.api.clusterinfo import CLUSTER_INFO_NAME, AutoDetect
+from outgate.api.core import Node
+from outgate.api.gateway import EgressGateway
+from outgate.api.kinds import NODE
+from outgate.api.match import cluster_default
+from outgate.api.policy import AnyPolicy
+from outgate.controller import policies, serving, slices, writes
+from outgate.controller.eligibility import Beat, hear
+from outgate.controller.gateways import by_age, candidates, read_pools
+from outgate.controller.ids import EgressKey, Ids, allocate_ids
+from outgate.controller.inside import inside_networks
+from outgate.controller.matching import PodIndex
+from outgate.controller.model import Memory, Plan, Settings, Snapshot, Tell, Write
+from outgate.controller.policies import Resolved
+from outgate.controller.serving import Served
+from outgate.controller.status import Moment
+from outgate.controller.tunnels import Mesh, allocate_tunnels
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """Each gateway's candidates; the heartbeats, and who is silent; the mesh."""
+
+    chosen: Mapping[str, tuple[Node, ...]]
+    beats: Mapping[str, Beat]
+    silent: frozenset[str]
+    mesh: Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class _Egress:
+    """The policies with what they get, the gateways with who serves it, and the ids."""
+
+    resolved: tuple[Resolved, ...]
+    served: tuple[Served, ...]
+    ids: Ids
+    default: str
+
+
+def plan(snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment) -> Plan:
+    """What is to be written now, and what to remember for the next pass."""
+    gateways = by_age(snapshot.gateways.values())
+    nodes = _nodes(snapshot, gateways, settings=settings, memory=memory, now=now)
+    egress = _egress(snapshot, gateways, nodes=nodes, settings=settings, memory=memory, now=now)
+    gateway_writes, gateway_events = _gateway_writes(egress, now=now)
+    policy_writes, slice_writes, policy_events = _policy_writes(snapshot, egress, now=now)
+    troubles = _troubles(snapshot, mesh=nodes.mesh)
+    stages: tuple[Iterable[Write], ...] = (
+        writes.tunnel_writes(nodes.mesh, nodes=snapshot.nodes, tunnels=snapshot.tunnels),
+        _info_writes(snapshot, settings=settings, now=now),
+        gateway_writes,
+        policy_writes,
+        slice_writes,
+        (
+            *gateway_events,
+            *policy_events,
+            *(tell for key, tell in troubles.items() if key not in memory.told),
+        ),
+    )
+    return Plan(
+        stages=tuple(tuple(stage) for stage in stages),
+        memory=Memory(egress.ids.memory, nodes.beats, frozenset(troubles)),
+        wake=_wake(nodes, egress.ids, settings=settings, now=now),
+    )
+
+
+def listen(
+    snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment
+) -> Mapping[str, Beat]:
+    """The heartbeats after a look at the tunnels. A follower listens too, so as to know at once."""
+    tunnels = {name: tunnel for (_, name), tunnel in snapshot.tunnels.items()}
+    news = [name for name in tunnels if name not in memory.beats]
+    listed = (g.status.node_list for g in snapshot.gateways.values()) if news else ()
+    heard = hear(
+        tunnels,
+        beats=memory.beats,
+        silent=frozenset(
+            node.name for nodes in listed for node in nodes if node.reason == "AgentSilent"
+        ),
+        age={name: now.age(tunnels[name].status.last_heartbeat_time) for name in news},
+        now=now.mono,
+        stale=settings.stale,
+    )
+    return MappingProxyType(heard)
+
+
+def _nodes(
+    snapshot: Snapshot,
+    gateways: Iterable[EgressGateway],
+    *,
+    settings: Settings,
+    memory: Memory,
+    now: Moment,
+) -> _Nodes:
+    chosen = {g.metadata.name: candidates(g, snapshot.nodes.values()) for g in gateways}
+    beats = listen(snapshot, settings=settings, memory=memory, now=now)
+    wanted = {node.metadata.name for nodes in chosen.values() for node in nodes}
+    shown = {entry.node for gateway in gateways for entry in gateway.status.addresses}
+    mesh = allocate_tunnels(
+        [name for _, name in snapshot.nodes],
+        candidates=wanted | shown,
+        tunnels=snapshot.tunnels.values(),
+        settings=settings.mesh,
+    )
+    silent = frozenset(
+        name for name, beat in beats.items() if beat.seen + settings.stale <= now.mono
+    )
+    return _Nodes(chosen, beats, silent, mesh)
+
+
+def _egress(
+    snapshot: Snapshot,
+    gateways: tuple[EgressGateway, ...],
+    *,
+    nodes: _Nodes,
+    settings: Settings,
+    memory: Memory,
+    now: Moment,
+) -> _Egress:
+    pools = read_pools(gateways)
+    default = cluster_default(gateways)
+    resolved = policies.resolve(
+        _every_policy(snapshot), pools=pools, default=default, namespaces=snapshot.namespaces
+    )
+    used = policies.in_use(resolved) | dict.fromkeys(policies.still_shown(resolved, pools=pools))
+    ids = allocate_ids(
+        used,
+        recorded=_recorded(gateways),
+        memory=memory.ids,
+        now=now.mono,
+        quarantine=settings.quarantine,
+    )
+    addresses: dict[str, list[str]] = {}
+    for gateway, address in used:
+        addresses.setdefault(gateway, []).append(address)
+    pairs = policies.pairs_of(resolved)
+    served = tuple(
+        serving.serve(
+            gateway,
+            read=pools[name],
+            verdicts=serving.judge_all(
+                nodes.chosen[name],
+                tunnels=snapshot.tunnels,
+                silent=nodes.silent,
+                unmarked=nodes.mesh.unmarked,
+            ),
+            addresses=addresses.get(name, ()),
+            pairs=pairs.get(name, {}),
+        )
+        for name, gateway in ((gateway.metadata.name, gateway) for gateway in gateways)
+    )
+    return _Egress(resolved, served, ids, default)
+
+
+def _gateway_writes(egress: _Egress, *, now: Moment) -> tuple[list[Write], list[Write]]:
+    due: list[Write] = []
+    events: list[Write] = []
+    for one in egress.served:
+        status = serving.status_of(
+            one, ids=egress.ids.of, short=egress.ids.short, default=egress.default, now=now
+        )
+        changes, news = serving.writes_of(one.gateway, status)
+        due += changes
+        events += news
+    return due, events
+
+
+def _policy_writes(
+    snapshot: Snapshot, egress: _Egress, *, now: Moment
+) -> tuple[list[Write], list[Write], list[Write]]:
+    """Writes of policies' statuses, of their slices, and Events."""
+    due: list[Write] = []
+    listed: list[Write] = []
+    events: list[Write] = []
+    holders = {
+        (one.gateway.metadata.name, address): node
+        for one in egress.served
+        for address, node in one.holders.items()
+    }
+    index = PodIndex(snapshot.pods.values(), snapshot.namespaces)
+    owned = slices.by_owner([*snapshot.slices.values(), *snapshot.cluster_slices.values()])
+    for one in egress.resolved:
+        pods = index.matched(one.policy)
+        status = policies.status_of(
+            one,
+            holders=holders,
+            short=egress.ids.short,
+            tunnels=snapshot.tunnels,
+            matched=len(pods),
+            now=now,
+        )
+        changes, news = policies.writes_of(one.policy, status)
+        due += changes
+        events += news
+        existing = owned.get(one.policy.metadata.uid, ())
+        listed += writes.slice_writes(one.policy, pods=pods, existing=existing)
+    listed += writes.orphan_writes(owned, uids={r.policy.metadata.uid for r in egress.resolved})
+    return due, listed, events
+
+
+def _every_policy(snapshot: Snapshot) -> Iterator[AnyPolicy]:
+    yield from snapshot.policies.values()
+    yield from snapshot.cluster_policies.values()
+
+
+def _recorded(gateways: Iterable[EgressGateway]) -> Iterator[tuple[EgressKey, int]]:
+    for gateway in gateways:
+        for entry in gateway.status.addresses:
+            yield (gateway.metadata.name, entry.address), entry.id
+
+
+def _info_writes(snapshot: Snapshot, *, settings: Settings, now: Moment) -> list[Write]:
+    info = snapshot.infos.get(("", CLUSTER_INFO_NAME))
+    found = inside_networks(
+        detect=info.spec.auto_detect if info is not None else AutoDetect(),
+        extra=info.spec.extra_cidr if info is not None else (),
+        nodes=snapshot.nodes.values(),
+        service_cidrs=snapshot.service_cidrs.values(),
+        config_maps=snapshot.config_maps,
+        calico_pools=snapshot.calico_pools.values(),
+        configured_service_cidrs=settings.service_cidrs,
+    )
+    return writes.info_writes(info, found=found, now=now)
+
+
+def _troubles(snapshot: Snapshot, *, mesh: Mesh) -> dict[tuple[str, str, str], Tell]:
+    """What no object's status can say, by what it is about: Events, told once while it lasts."""
+    found: dict[tuple[str, str, str], Tell] = {}
+    for reason, short in (("TunnelExhausted", mesh.short), ("MarksExhausted", mesh.unmarked)):
+        for name, message in short.items():
+            tell = Tell(NODE, snapshot.nodes["", name], "Warning", reason, message)
+            found[NODE.name, name, message] = tell
+    return found
+
+
+def _wake(nodes: _Nodes, ids: Ids, *, settings: Settings, now: Moment) -> float | None:
+    """When a candidate falls silent, or an id that somebody waits for is free: the earliest."""
+    names = {node.metadata.name for found in nodes.chosen.values() for node in found}
+    ends = [nodes.beats[name].seen + settings.stale for name in names if name in nodes.beats]
+    if ids.short:
+        ends += [rest.until for rest in ids.memory.resting.values()]
+    return min((end for end in ends if end > now.mono), default=None)

@@ -1,0 +1,242 @@
+"""What each policy gets: its gateway, its addresses, and what its status says of it. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from outgate.api.core import Namespace
+from outgate.api.kinds import EGRESS_CLUSTER_POLICY, EGRESS_POLICY
+from outgate.api.match import gateway_in_force
+from outgate.api.policy import AnyPolicy, AssignedEIP, EgressClusterPolicy, PolicyStatus
+from outgate.api.tunnel import EgressTunnel
+from outgate.api.view import IPAddress
+from outgate.controller.gateways import PoolsRead
+from outgate.controller.ids import EgressKey
+from outgate.controller.ipam import Grant, Wish, allocate, wish_of
+from outgate.controller.model import Apply, Key, Level, Tell
+from outgate.controller.status import Finding, Moment, condition_of, conditions
+
+NODE_IP = ""
+"""The address of the entry that stands for "the gateway node's own"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A policy with the gateway in force and its grant.
+
+    With no gateway to go to, `grant` is None, and `trouble` says why (reason, message).
+    """
+
+    policy: AnyPolicy
+    gateway: str
+    grant: Grant | None
+    trouble: tuple[str, str] = ("", "")
+
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that it uses, IPv4 first, as texts; `NODE_IP` for the node's own."""
+        if self.grant is None:
+            return ()
+        if self.grant.method == "NodeIP":
+            return (NODE_IP,)
+        return tuple(str(ip) for ip in (self.grant.ipv4, self.grant.ipv6) if ip is not None)
+
+
+def key_of(policy: AnyPolicy) -> str:
+    """Name of the policy, with its namespace if it has one."""
+    meta = policy.metadata
+    return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+
+
+def resolve(
+    policies: Iterable[AnyPolicy],
+    *,
+    pools: Mapping[str, PoolsRead],
+    default: str,
+    namespaces: Mapping[Key, Namespace],
+) -> tuple[Resolved, ...]:
+    """Every policy's gateway and grant, sorted by key, namespaced policies first."""
+    ordered = sorted(policies, key=lambda p: (isinstance(p, EgressClusterPolicy), key_of(p)))
+    wishes: dict[str, list[Wish]] = {}
+    gateways: list[str] = []
+    for policy in ordered:
+        home = namespaces.get(("", policy.metadata.namespace))
+        gateway = gateway_in_force(policy, namespace=home, default=default)
+        gateways.append(gateway)
+        if gateway in pools:
+            wishes.setdefault(gateway, []).append(wish_of(policy, key=key_of(policy)))
+    grants = {
+        (gateway, key): grant
+        for gateway, asked in wishes.items()
+        for key, grant in allocate(pools[gateway].pools, asked).items()
+    }
+    return tuple(
+        Resolved(policy, gateway, grants[gateway, key_of(policy)])
+        if gateway in pools
+        else Resolved(policy, gateway, None, _no_gateway(policy, gateway))
+        for policy, gateway in zip(ordered, gateways, strict=True)
+    )
+
+
+def _no_gateway(policy: AnyPolicy, gateway: str) -> tuple[str, str]:
+    if not gateway:
+        cluster = isinstance(policy, EgressClusterPolicy)
+        annotate = "" if cluster else ", annotate the namespace with outgate.dev/default-gateway"
+        return (
+            "NoDefaultGateway",
+            f"the policy names no gateway, and there is no default: set egressGatewayName{annotate}"
+            ", or set spec.clusterDefault on an EgressGateway",
+        )
+    whence = "" if policy.spec.egress_gateway_name else " (the namespace's default)"
+    return (
+        "GatewayNotFound",
+        f"there is no EgressGateway {gateway}{whence}: create it, or name another",
+    )
+
+
+def in_use(resolved: Iterable[Resolved]) -> dict[EgressKey, None]:
+    """The addresses that policies are to use, each once."""
+    return dict.fromkeys(
+        (entry.gateway, address) for entry in resolved for address in entry.addresses()
+    )
+
+
+def still_shown(
+    resolved: Iterable[Resolved], *, pools: Mapping[str, PoolsRead]
+) -> Iterator[EgressKey]:
+    """The addresses that policies' statuses show, as long as their gateway may give them out.
+
+    They stay served until the status shows others: traffic is never without an address between
+    the write of the gateway's status and that of the policy's.
+    """
+    for entry in resolved:
+        status = entry.policy.status
+        read = pools.get(status.gateway)
+        if read is None:
+            continue
+        if status.use_node_ip:
+            yield status.gateway, NODE_IP
+            continue
+        families = ((status.eip.ipv4, read.pools.v4), (status.eip.ipv6, read.pools.v6))
+        for text, family in families:
+            address = _parse(text)
+            if address is not None and address in family.usable:
+                yield status.gateway, str(address)
+
+
+def pairs_of(resolved: Iterable[Resolved]) -> dict[str, dict[str, set[str]]]:
+    """By gateway: each address's partners, of the other family, in the same policies."""
+    pairs: dict[str, dict[str, set[str]]] = {}
+    for entry in resolved:
+        match entry.addresses():
+            case (v4, v6):
+                of = pairs.setdefault(entry.gateway, {})
+                of.setdefault(v4, set()).add(v6)
+                of.setdefault(v6, set()).add(v4)
+    return pairs
+
+
+def status_of(
+    entry: Resolved,
+    *,
+    holders: Mapping[EgressKey, str],
+    short: Collection[EgressKey],
+    tunnels: Mapping[Key, EgressTunnel],
+    matched: int,
+    now: Moment,
+) -> PolicyStatus:
+    """The policy's status. `holders`: address in use → node; `short`: those without an id."""
+    policy, grant = entry.policy, entry.grant
+    keys = [(entry.gateway, address) for address in entry.addresses()]
+    nodes = tuple(dict.fromkeys(filter(None, (holders.get(key, "") for key in keys))))
+    found = (
+        _ready(entry, keys=keys, nodes=nodes, holders=holders, short=short),
+        _allocated(entry),
+    )
+    generation = policy.metadata.generation
+    eip = AssignedEIP()
+    if grant is not None and grant.method == "NodeIP":
+        tunnel = tunnels.get(("", nodes[0])) if nodes else None
+        if tunnel is not None:
+            underlay = tunnel.status.underlay
+            eip = AssignedEIP(ipv4=underlay.ipv4, ipv6=underlay.ipv6)
+    elif grant is not None:
+        eip = AssignedEIP(ipv4=_text(grant.ipv4), ipv6=_text(grant.ipv6))
+    return PolicyStatus(
+        gateway=entry.gateway if grant is not None else "",
+        eip=eip,
+        use_node_ip=grant is not None and grant.method == "NodeIP",
+        node=",".join(nodes),
+        matched_pods=matched,
+        observed_generation=generation,
+        conditions=conditions(
+            found, before=policy.status.conditions, generation=generation, now=now
+        ),
+    )
+
+
+def _ready(
+    entry: Resolved,
+    *,
+    keys: list[EgressKey],
+    nodes: tuple[str, ...],
+    holders: Mapping[EgressKey, str],
+    short: Collection[EgressKey],
+) -> Finding:
+    def no(reason: str, message: str) -> Finding:
+        return Finding("Ready", False, reason, message)
+
+    if entry.grant is None:
+        return no(*entry.trouble)
+    if entry.grant.shortfall is not None:
+        return no(entry.grant.shortfall.reason, entry.grant.shortfall.message)
+    if any(key in short for key in keys):
+        return no("EgressIdsExhausted", "the cluster has no free egress id: use fewer addresses")
+    if any(not holders.get(key) for key in keys):
+        return no(
+            "NoEligibleNode",
+            f"no node of gateway {entry.gateway} is eligible: its status.nodeList says why",
+        )
+    what = " and ".join(address or "the node's own address" for _, address in keys)
+    return Finding("Ready", True, "Assigned", f"{what} on {', '.join(nodes)}")
+
+
+def _allocated(entry: Resolved) -> Finding:
+    if entry.grant is None:
+        return Finding("Allocated", False, entry.trouble[0])
+    addresses = entry.addresses()
+    if not addresses and entry.grant.shortfall is not None:
+        return Finding("Allocated", False, entry.grant.shortfall.reason)
+    # The reason is also how the next pass knows that a pick is still what the policy asks for.
+    return Finding("Allocated", True, entry.grant.method, ", ".join(filter(None, addresses)))
+
+
+def writes_of(policy: AnyPolicy, status: PolicyStatus) -> tuple[list[Apply], list[Tell]]:
+    """What to write and to tell when the policy's status is to be `status`."""
+    if status == policy.status:
+        return [], []
+    meta = policy.metadata
+    kind = EGRESS_CLUSTER_POLICY if isinstance(policy, EgressClusterPolicy) else EGRESS_POLICY
+    write = Apply(kind, meta.name, {"status": status}, meta.namespace, "status")
+    before = condition_of(policy.status.conditions, "Ready")
+    after = condition_of(status.conditions, "Ready")
+    told: list[Tell] = []
+    if after is not None and (
+        before is None or (before.status, before.reason) != (after.status, after.reason)
+    ):
+        level: Level = "Normal" if after.status == "True" else "Warning"
+        told.append(Tell(kind, policy, level, after.reason, after.message))
+    elif policy.status.node and status.node and policy.status.node != status.node:
+        message = f"now served by {status.node}, before by {policy.status.node}"
+        told.append(Tell(kind, policy, "Normal", "Moved", message))
+    return [write], told
+
+
+def _parse(text: str) -> IPAddress | None:
+    try:
+        return ip_address(text) if text else None
+    except ValueError:
+        return None
+
+
+def _text(address: IPAddress | None) -> str:
+    return "" if address is None else str(address)

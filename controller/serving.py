@@ -1,0 +1,226 @@
+"""Who serves what: verdicts on candidates, holders, and the gateways' statuses. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from outgate.api.core import Node
+from outgate.api.gateway import (
+    NODES_MAX,
+    EgressAddress,
+    EgressGateway,
+    EgressGatewayStatus,
+    PoolUsage,
+)
+from outgate.api.kinds import EGRESS_GATEWAY
+from outgate.api.tunnel import EgressTunnel
+from outgate.controller.assign import assign
+from outgate.controller.eligibility import Verdict, judge
+from outgate.controller.gateways import PoolsRead
+from outgate.controller.ids import EgressKey
+from outgate.controller.ipam import FamilyPool
+from outgate.controller.model import Apply, Key, Level, Tell
+from outgate.controller.status import Finding, Moment, condition_of, conditions
+
+INT64_MAX = 2**63 - 1  # the API's integer: a /64 has more addresses
+NAMED = 5
+"""How many objects a message names before it only counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A gateway: its pools, a verdict on each candidate, and the holder of each address in use."""
+
+    gateway: EgressGateway
+    read: PoolsRead
+    verdicts: tuple[Verdict, ...]
+    holders: Mapping[str, str]
+
+
+def judge_all(
+    chosen: Iterable[Node],
+    *,
+    tunnels: Mapping[Key, EgressTunnel],
+    silent: Collection[str],
+    unmarked: Mapping[str, str],
+) -> tuple[Verdict, ...]:
+    """A verdict on each of a gateway's candidates, in their order."""
+    return tuple(
+        judge(
+            node,
+            tunnel=tunnels.get(("", node.metadata.name)),
+            silent=node.metadata.name in silent,
+            unmarked=unmarked.get(node.metadata.name, ""),
+        )
+        for node in chosen
+    )
+
+
+def serve(
+    gateway: EgressGateway,
+    *,
+    read: PoolsRead,
+    verdicts: tuple[Verdict, ...],
+    addresses: Collection[str],
+    pairs: Mapping[str, Collection[str]],
+) -> Served:
+    """Assign the gateway's addresses in use to its eligible nodes."""
+    holders = assign(
+        addresses,
+        gateway=gateway.metadata.name,
+        eligible=[verdict.node for verdict in verdicts if verdict.eligible],
+        holders={entry.address: entry.node for entry in gateway.status.addresses},
+        pairs=pairs,
+    )
+    return Served(gateway, read, verdicts, holders)
+
+
+def status_of(
+    served: Served,
+    *,
+    ids: Mapping[EgressKey, int],
+    short: Collection[EgressKey],
+    default: str,
+    now: Moment,
+) -> EgressGatewayStatus:
+    """The gateway's status. `short`: addresses in use without an id; `default`: the cluster's."""
+    gateway, pools = served.gateway, served.read.pools
+    name = gateway.metadata.name
+    addresses = tuple(
+        EgressAddress(address=address, id=ids[name, address], node=served.holders[address])
+        for address in sorted(served.holders, key=_order)
+        if (name, address) in ids
+    )
+    used = [ip_address(address) for address in served.holders if address]
+    numbers4 = [int(ip) for ip in used if ip.version == 4]
+    numbers6 = [int(ip) for ip in used if ip.version == 6]
+    findings = [_ready(served), _valid(served, short=[key for key in short if key[0] == name])]
+    if gateway.spec.cluster_default:
+        findings.append(_default(name, default=default))
+    return EgressGatewayStatus(
+        node_list=tuple(verdict.wire() for verdict in served.verdicts[:NODES_MAX]),
+        addresses=addresses,
+        ipv4_default_eip=_text(pools.v4),
+        ipv6_default_eip=_text(pools.v6),
+        ip_usage=PoolUsage(
+            ipv4_total=_total(pools.v4),
+            ipv4_free=_free(pools.v4, numbers4),
+            ipv6_total=_total(pools.v6),
+            ipv6_free=_free(pools.v6, numbers6),
+        ),
+        ready_nodes=sum(verdict.eligible for verdict in served.verdicts),
+        observed_generation=gateway.metadata.generation,
+        conditions=conditions(
+            findings,
+            before=gateway.status.conditions,
+            generation=gateway.metadata.generation,
+            now=now,
+        ),
+    )
+
+
+def writes_of(
+    gateway: EgressGateway, status: EgressGatewayStatus
+) -> tuple[list[Apply], list[Tell]]:
+    """What to write and to tell when the gateway's status is to be `status`."""
+    if status == gateway.status:
+        return [], []
+    write = Apply(EGRESS_GATEWAY, gateway.metadata.name, {"status": status}, subresource="status")
+    told: list[Tell] = []
+    for type_ in ("Ready", "PoolsValid"):
+        before = condition_of(gateway.status.conditions, type_)
+        after = condition_of(status.conditions, type_)
+        old = (before.status, before.reason) if before is not None else ("", "")
+        if after is None or old == (after.status, after.reason):
+            continue
+        if type_ != "Ready" and before is None and after.status == "True":
+            continue  # that nothing is wrong is no news
+        level: Level = "Normal" if after.status == "True" else "Warning"
+        told.append(Tell(EGRESS_GATEWAY, gateway, level, after.reason, after.message))
+    told += [
+        Tell(EGRESS_GATEWAY, gateway, "Normal", "Moved", message)
+        for message in _moves(gateway.status.addresses, status.addresses)
+    ]
+    return [write], told
+
+
+def _moves(before: Iterable[EgressAddress], after: Iterable[EgressAddress]) -> list[str]:
+    """One sentence for each pair of nodes between which addresses have moved."""
+    old = {entry.address: entry.node for entry in before}
+    moved: dict[tuple[str, str], list[str]] = {}
+    for entry in after:
+        source = old.get(entry.address, "")
+        if source and entry.node and source != entry.node:
+            what = entry.address or "the node's own address"
+            moved.setdefault((source, entry.node), []).append(what)
+    return [
+        f"{some(what)} moved from {source} to {target}"
+        for (source, target), what in sorted(moved.items())
+    ]
+
+
+def some(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(sorted(names)[:NAMED])
+    more = len(names) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _ready(served: Served) -> Finding:
+    total = len(served.verdicts)
+    if not total:
+        return Finding(
+            "Ready",
+            False,
+            "NoCandidateNode",
+            "no node has the labels of spec.nodeSelector.selector: label one, or change it",
+        )
+    refused = [verdict for verdict in served.verdicts if not verdict.eligible]
+    if len(refused) == total:
+        why = some([f"{verdict.node} {verdict.reason}" for verdict in refused])
+        return Finding("Ready", False, "NoEligibleNode", f"no candidate node is eligible: {why}")
+    message = f"{total - len(refused)} of {total} candidate nodes eligible"
+    if total > NODES_MAX:
+        message += f", the first {NODES_MAX} are listed"
+    return Finding("Ready", True, "NodesEligible", message)
+
+
+def _valid(served: Served, *, short: Collection[EgressKey]) -> Finding:
+    problems = list(served.read.problems)
+    if short:
+        which = some([address or "the node's own address" for _, address in short])
+        problems.append(("EgressIdsExhausted", f"no free egress id for {which}"))
+    if not problems:
+        return Finding("PoolsValid", True, "Valid")
+    return Finding("PoolsValid", False, problems[0][0], "; ".join(text for _, text in problems))
+
+
+def _default(name: str, *, default: str) -> Finding:
+    if name == default:
+        return Finding("ClusterDefault", True, "InForce", "policies without a gateway use this one")
+    return Finding(
+        "ClusterDefault",
+        False,
+        "OlderDefault",
+        f"gateway {default} says spec.clusterDefault too, and is older: unset one of them",
+    )
+
+
+def _order(address: str) -> tuple[int, int]:
+    if not address:
+        return 0, 0
+    parsed = ip_address(address)
+    return parsed.version, int(parsed)
+
+
+def _text(family: FamilyPool) -> str:
+    return "" if family.default is None else str(family.default)
+
+
+def _total(family: FamilyPool) -> int:
+    return min(family.usable.size, INT64_MAX)
+
+
+def _free(family: FamilyPool, numbers: Iterable[int]) -> int:
+    used = sum(family.usable.has(number) for number in numbers)
+    return min(family.usable.size - used, INT64_MAX)
