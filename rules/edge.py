@@ -1,0 +1,17 @@
+"""What stands between a planned ruleset and the kernel: two methods, and two that have them."""
+
+from typing import Protocol
+
+from outgate.rules.model import Ruleset, Transaction
+
+
+class Kernel(Protocol):
+    """nftables, as far as our tables go: the real one, or the fake."""
+
+    def observe(self) -> Ruleset | None:
+        """Our tables as they are; None if there is no `inet` table of ours."""
+        ...
+
+    def apply(self, transaction: Transaction) -> None:
+        """All of the transaction or nothing; KernelRefused if the kernel does not take it."""
+        ...
