@@ -44,27 +44,33 @@ class Toolbox:
         return self.found[program.folder + "/" + program.name]
 
 
-def toolbox(report: Report) -> Toolbox:
-    """All programs, building what is missing; `report` gets a line for each thing found."""
+def toolbox(report: Report, *, tell_found: bool = False) -> Toolbox:
+    """All programs, building what is missing; `report` gets the progress of the builds.
+
+    With `tell_found` also a line for each program that is there, saying where it is from.
+    """
     root = paths.cache() / "programs"
     programs.check_system(building=False)
-    found, missing = _find(root, report)
+    found, missing = _find(root)
+    if tell_found:
+        for name, path in found.items():
+            report(f"{name}: {'cache' if path.is_relative_to(root) else path}")
     image = root / f"images-{_source_key()}" / "outgate-probe.tar"
     if missing or not image.exists():
         programs.check_system(building=True)
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root):
             go = golang.toolchain(report)
-            found, missing = _find(root, lambda _: None)  # another build may have just ended
+            found, missing = _find(root)  # another build may have just ended
             for module in sorted({program.module for program in missing}):
                 _build(go, root, [p for p in missing if p.module == module], report)
             if not image.exists():
                 _build_image(go, image, report)
-            found, _ = _find(root, lambda _: None)
+            found, _ = _find(root)
     return Toolbox(found, image)
 
 
-def _find(root: Path, report: Report) -> tuple[dict[str, Path], list[GoProgram]]:
+def _find(root: Path) -> tuple[dict[str, Path], list[GoProgram]]:
     found: dict[str, Path] = {}
     missing: list[GoProgram] = []
     folders = programs.search_folders()
@@ -75,13 +81,13 @@ def _find(root: Path, report: Report) -> tuple[dict[str, Path], list[GoProgram]]
             missing.append(program)
             continue
         found[program.folder + "/" + program.name] = chosen
-        report(f"{program.folder}/{program.name}: {'cache' if chosen == cached else chosen}")
     return found, missing
 
 
 def _build(go: Path, root: Path, wanted: Sequence[GoProgram], report: Report) -> None:
     names = ", ".join(program.name for program in wanted)
-    report(f"building {names} (cold: about 12 minutes on 2 cores)")
+    cold = " (12 minutes on 2 cores, if Go's own cache is empty)" if len(wanted) > 1 else ""
+    report(f"building {names}{cold}")
     with tempfile.TemporaryDirectory(dir=root, prefix=".build-") as scratch:
         source = SOURCES / "gomods" / wanted[0].module
         output = Path(scratch) / "output"
@@ -98,6 +104,7 @@ def _build_image(go: Path, image: Path, report: Report) -> None:
     with tempfile.TemporaryDirectory(dir=image.parent.parent, prefix=".build-") as scratch:
         binary = Path(scratch) / "probe"
         source = SOURCES / "probeapp"
+        report("building the probe image")
         _go(go, [*_GO_BUILD, "-o", str(binary), "main.go"], source, report)
         images.write_image(
             image, [images.PAUSE_IMAGE, images.PROBE_IMAGE], {"/bin/probe": binary},
@@ -107,7 +114,8 @@ def _build_image(go: Path, image: Path, report: Report) -> None:
 
 def _go(go: Path, arguments: Sequence[str], folder: Path, report: Report) -> None:
     """Run go, reporting how many packages it has compiled; LabError with its last words."""
-    environment = {**os.environ, "CGO_ENABLED": "1", "GOWORK": "off"}
+    # GOTOOLCHAIN=local: the go that was found fits, and must not fetch another one
+    environment = {**os.environ, "CGO_ENABLED": "1", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     began = reported = time.monotonic()
     compiled = 0
     tail: list[str] = []

@@ -35,15 +35,25 @@ def tcpdump_argv(paths: Paths, topology: Topology, segment: str,
                                                 "--immediate-mode", *arguments])
 
 
+def show(paths: Paths, topology: Topology, segment: str, expression: str, *, seconds: float,
+         count: int) -> None:
+    """Print packets as they pass, for that long or that many."""
+    argv = tcpdump_argv(paths, topology, segment, ["-l", *_selection(count, expression)])
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+
+
 class Capture:
     """A running capture into a file: a context manager, which listens from its start on."""
 
     def __init__(self, paths: Paths, topology: Topology, segment: str, file: Path, *,
                  count: int = 0, expression: str = "") -> None:
         self._file = file
-        limit = ["-c", str(count)] if count else []
         argv = tcpdump_argv(paths, topology, segment,
-                            ["-U", "-w", str(file), *limit, *([expression] if expression else [])])
+                            ["-U", "-w", str(file), *_selection(count, expression)])
         self._errors = file.with_name(file.name + ".stderr")
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -82,3 +92,7 @@ class Capture:
         if self._process.poll() is not None and "listening on" not in said:
             raise LabError(f"tcpdump: {said.strip()}")
         return "listening on" in said
+
+
+def _selection(count: int, expression: str) -> list[str]:
+    return [*(["-c", str(count)] if count else []), *([expression] if expression else [])]

@@ -3,6 +3,7 @@
 Only folders below `outgate-lab/<name>` are ever written: nothing of the machine is moved.
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -94,6 +95,7 @@ def is_frozen(paths: Paths, host: str) -> bool:
 def kill(paths: Paths, host: str = "") -> None:
     """SIGKILL everything of a host (or the lab) until nothing is left."""
     root = paths.cgroup(FREEZER, host)
+    killed: set[int] = set()
 
     def empty() -> bool:
         for folder in _tree(root):  # a frozen process would not die before it thaws
@@ -101,6 +103,7 @@ def kill(paths: Paths, host: str = "") -> None:
             if state.exists() and state.read_text().strip() != "THAWED":
                 state.write_text("THAWED")
         members = set(_members(root))
+        killed.update(members)
         send(members, signal.SIGKILL)
         return not members
 
@@ -108,6 +111,7 @@ def kill(paths: Paths, host: str = "") -> None:
         f"the processes of {host or paths.name} to die", empty, timeout=20, interval=0.05,
         reason=lambda: f"still there: {sorted(_members(root))}",
     )
+    reap(killed)
 
 
 def remove(paths: Paths, host: str = "") -> None:
@@ -138,6 +142,13 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             continue
+
+
+def reap(pids: Iterable[int]) -> None:
+    """Take the status of those that were children of this process: else they stay as zombies."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _folders() -> tuple[str, ...]:

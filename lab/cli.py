@@ -98,7 +98,7 @@ def build() -> None:
     from outgate.lab import build as builds
 
     began = time.monotonic()
-    builds.toolbox(click.echo)
+    builds.toolbox(click.echo, tell_found=True)
     click.echo(f"all programs are there after {time.monotonic() - began:.1f} s")
 
 
@@ -207,15 +207,13 @@ def load_image(*, name: str, archive: Path) -> None:
 def capture(*, name: str, file: Path | None, seconds: float, count: int, segment: str,
             expression: tuple[str, ...]) -> None:
     """Listen to SEGMENT (lan, outside, or a host) for what EXPRESSION selects."""
-    with _open(name).capture(segment, " ".join(expression), file=file, count=count) as running:
+    lab = _open(name)
+    if file is None:
+        lab.show(segment, " ".join(expression), seconds=seconds, count=count)
+        return
+    with lab.capture(segment, " ".join(expression), file=file, count=count) as running:
         running.join(seconds)
-        target = running.stop()
-        if file is None:
-            for line in running.lines():
-                click.echo(line)
-            target.unlink()
-        else:
-            click.echo(f"written to {target}")
+        click.echo(f"written to {running.stop()}")
 
 
 @main.command("kill-node")

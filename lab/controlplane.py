@@ -113,6 +113,7 @@ def stop_api(paths: Paths) -> None:
     cgroups.send(pids, signal.SIGKILL)
     wait.until("the API server to end",
                lambda: not any(processes.is_alive(pid) for pid in pids), timeout=10)
+    cgroups.reap(pids)
 
 
 def register(api: Api, topology: Topology) -> None:

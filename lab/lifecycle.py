@@ -38,7 +38,7 @@ def up(options: Options, report: Report) -> bool:
     A half-made lab of the same name (whose `up` was killed) is taken away first.
     """
     must_be_root()
-    toolbox = build.toolbox(lambda line: report(line) if "build" in line else None)
+    toolbox = build.toolbox(report)
     paths = Paths(options.name)
     with locked(paths):
         if paths.ready.exists():
@@ -79,25 +79,29 @@ def wait_nodes_ready(api: Api, nodes: tuple[Host, ...], *, timeout: float = READ
 
     def ready() -> bool:
         nonlocal waiting
-        missing = [host.name for host in nodes if not node_ready(api, host)]
-        waiting = f"not Ready: {', '.join(missing)}"
-        return not missing
+        problems = {host.name: node_problem(api, host) for host in nodes}
+        waiting = "; ".join(f"{name}: {problem}" for name, problem in problems.items() if problem)
+        return not waiting
 
-    wait.until("the nodes to be Ready", ready, timeout=timeout, reason=lambda: waiting)
+    wait.until("the nodes to be Ready", ready, timeout=timeout,
+               reason=lambda: f"{waiting} (see outgate-lab logs NODE)")
 
 
-def node_ready(api: Api, host: Host) -> bool:
-    """Whether the API server says that a node takes pods; False also while it does not answer."""
+def node_problem(api: Api, host: Host) -> str:
+    """Why a node takes no pods, as the API server tells it; empty if it does take them."""
     try:
         object_ = api.get(f"/api/v1/nodes/{host.name}")
-    except ApiUnavailable:
-        return False
-    conditions = {c["type"]: c["status"] for c in object_["status"].get("conditions", ())}
+    except ApiUnavailable as error:
+        return str(error)
+    conditions = {c["type"]: c for c in object_["status"].get("conditions", ())}
+    ready = conditions.get("Ready")
+    if ready is None:
+        return "its kubelet has not reported yet"
+    if ready["status"] != "True":
+        return str(ready["message"])
     taints = {taint["key"] for taint in object_["spec"].get("taints", ())}
-    return conditions.get("Ready") == "True" and not any(
-        key in taints for key in
-        ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-    )
+    kept_off = sorted(taints & {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
+    return f"still has the taint {kept_off[0]}" if kept_off else ""
 
 
 def start_node(paths: Paths, options: Options, shape: Topology, host: Host) -> None:

@@ -45,7 +45,7 @@ def _host_status(paths: Paths, api: Api | None, host: Host,
         processes=len(pids),
         resident=sum(processes.resident_bytes(pid) for pid in pids),
         first_process=node.first_process(paths, host) if host.is_node else None,
-        ready=lifecycle.node_ready(api, host) if api and host.is_node else None,
+        ready=not lifecycle.node_problem(api, host) if api and host.is_node else None,
     )
 
 

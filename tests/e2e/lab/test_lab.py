@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from outgate.lab import (
     LabError,
     Options,
     cgroups,
+    images,
     lifecycle,
     processes,
 )
@@ -39,7 +41,7 @@ def lab() -> Iterator[Lab]:
     assert lifecycle.remains(Paths("labtest")) == []
 
 
-def start_pod(lab: Lab, pod: str, node: str) -> None:
+def start_pod(lab: Lab, pod: str, node: str, *, command: Sequence[str] = ("probe",)) -> None:
     lab.apply({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -49,7 +51,7 @@ def start_pod(lab: Lab, pod: str, node: str) -> None:
             "terminationGracePeriodSeconds": 0,
             "tolerations": [{"operator": "Exists"}],
             "containers": [{"name": "probe", "image": "localhost/outgate-probe:1",
-                            "imagePullPolicy": "Never"}],
+                            "imagePullPolicy": "Never", "command": list(command)}],
         },
     })
     lab.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=30s")
@@ -75,6 +77,22 @@ def test_a_flow_is_held_and_a_ping_returns(lab: Lab) -> None:
         assert flow.ask().port == flow.ask().port
     assert lab.ping("p1") is not None
     assert lab.ping("p1", "203.0.113.99", timeout=0.2) is None
+
+
+def test_the_api_server_reaches_a_pod(lab: Lab) -> None:
+    start_pod(lab, "server", "gw1", command=["probe", "serve", ":8080"])
+    path = "/api/v1/namespaces/default/pods/server:8080/proxy/"
+    said = Lab.wait("the pod to listen", lambda: lab.kubectl("get", "--raw", path))
+    assert said.startswith("pod=server")
+
+
+def test_an_image_reaches_every_node(lab: Lab, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("")
+    images.write_image(tmp_path / "image.tar", ["localhost/loaded:1"], {"/program": program})
+    lab.load_image(tmp_path / "image.tar")
+    for node in lab.topology.nodes:
+        assert "localhost/loaded:1" in lab.exec(node.name, "ctr", "images", "list", "-q")
 
 
 def test_gateways_are_labelled(lab: Lab) -> None:
