@@ -48,18 +48,21 @@ class PodMatcher:
     ) -> Mapping[Key, frozenset[str]]:
         """Keys of the policies that each pod is under; pods under none are left out."""
         changed = self._take(policies)
+        again = [self._policies[name] for name in changed if name in self._policies]
+        # Equal sets become one object, so that comparing them costs nothing from here on.
+        same: dict[frozenset[str], frozenset[str]] = {}
         matched: dict[Key, tuple[Pod, Namespace | None, frozenset[str]]] = {}
         for key, pod in pods.items():
             namespace = namespaces.get(("", pod.metadata.namespace))
             known = self._pods.get(key)
             if known is None or known[0] is not pod or known[1] is not namespace:
                 under = frozenset(self._under(pod, namespace, self._candidates(pod)))
-            elif changed:
-                again = (self._policies[name] for name in changed if name in self._policies)
-                under = (known[2] - changed) | frozenset(self._under(pod, namespace, again))
             else:
                 under = known[2]
-            matched[key] = (pod, namespace, under)
+                is_under = frozenset(self._under(pod, namespace, again))
+                if is_under != changed & under:
+                    under = (under - changed) | is_under
+            matched[key] = (pod, namespace, same.setdefault(under, under))
         self._pods = matched
         return {key: under for key, (_, _, under) in matched.items() if under}
 

@@ -58,7 +58,11 @@ class ViewMaker:
 
     def __init__(self) -> None:
         self._matcher = PodMatcher()
+        # By policy, for as long as it and its egress ids are the same; and those that are known
+        # to be still right, for as long as no policy and no gateway has changed at all.
         self._policies: dict[str, tuple[AnyPolicy, int, int, PolicyView | str]] = {}
+        self._fresh: dict[str, PolicyView | str] = {}
+        self._source: tuple[object, ...] | None = None
         self._egress = _Memo(_egress)
         self._mesh = _Memo(_mesh)
         self._inside = _Memo(_inside)
@@ -95,15 +99,17 @@ class ViewMaker:
         matched = self._matcher.match(
             local, snapshot.namespaces, snapshot.policies, snapshot.cluster_policies
         )
-        views: dict[str, PolicyView] = {}
-        faults: dict[str, str] = {}
-        for key in frozenset[str]().union(*matched.values()):
-            view = self._policy(key, egress)
-            if isinstance(view, PolicyView):
-                views[key] = view
-            else:
-                faults[key] = view
-        self._policies = {key: known for key, known in self._policies.items() if key in views}
+        source = (snapshot.policies, snapshot.cluster_policies, egress)
+        if not _same(source, self._source):
+            self._source, self._fresh = source, {}
+        distinct = set(matched.values())
+        for key in frozenset[str]().union(*distinct):
+            if key not in self._fresh:
+                self._fresh[key] = self._policy(key, egress)
+        made = {key: self._fresh[key] for under in distinct for key in under}
+        views = {key: view for key, view in made.items() if isinstance(view, PolicyView)}
+        faults = [view for view in made.values() if isinstance(view, str)]
+        self._policies = {key: known for key, known in self._policies.items() if key in made}
         pods: dict[IPAddress, tuple[str, ...]] = {}
         sets: dict[frozenset[str], tuple[str, ...]] = {}
         # An address that two pods claim belongs to the one that lives on, else to the younger.
@@ -113,7 +119,7 @@ class ViewMaker:
                 sets[under] = tuple(sorted(key for key in under if key in views))
             for address in pod_addresses(pod):
                 pods[address] = sets[under]
-        return {a: keys for a, keys in pods.items() if keys}, views, faults.values()
+        return {a: keys for a, keys in pods.items() if keys}, views, faults
 
     def _policy(self, key: str, egress: EgressTable) -> PolicyView | str:
         policy = self._matcher.policy(key)
