@@ -8,13 +8,13 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import structlog
 
 from outgate.api.kinds import Kind
 from outgate.api.meta import NAME_MAX, ObjectMeta, Wire
 from outgate.kube.api import EventType
 from outgate.kube.errors import ApiConflict, ApiError, ApiNotFound
-from outgate.kube.wire import full_body
 
 W = TypeVar("W", bound=Wire)
 
@@ -89,11 +89,11 @@ def record(
     namespace, name = fresh.metadata.namespace, fresh.metadata.name
     try:
         try:
-            api.create(EVENT, _body(fresh))
+            api.create(EVENT, msgspec.to_builtins(fresh))
         except ApiConflict:
             seen = api.get(EVENT, name, namespace=namespace)
             if seen is not None:
-                api.replace(EVENT, _body(again(fresh, seen=seen)))
+                api.replace(EVENT, msgspec.to_builtins(again(fresh, seen=seen)))
     except (ApiConflict, ApiNotFound):
         # Somebody counted it up, or it ran out, at this very moment; or the namespace goes away.
         log.debug("event lost", event_name=name, reason=reason)
@@ -150,7 +150,3 @@ def again(fresh: Event, *, seen: Event) -> Event:
         first_timestamp=seen.first_timestamp or fresh.first_timestamp,
         last_timestamp=fresh.last_timestamp,
     )
-
-
-def _body(event: Event) -> dict[str, Any]:
-    return full_body(EVENT, {name: getattr(event, name) for name in event.__struct_fields__})

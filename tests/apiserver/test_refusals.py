@@ -1,0 +1,88 @@
+"""Each bad object is refused by a real API server, in words that say what would be right."""
+
+import random
+import re
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from apiserver.admission import Admission
+from apiserver.bad_objects import BAD, Bad
+from apiserver.good_objects import GOOD, LARGEST
+from apiserver.objects import gateway
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("crds")]
+
+SEED = 7
+
+
+@pytest.fixture
+def admission(inside: None) -> Admission:
+    return Admission.connect()
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.what)
+def test_it_is_refused_with_what_would_be_right(admission: Admission, bad: Bad) -> None:
+    refusal = admission.refusal(bad.object)
+    assert [word for word in bad.words if word not in refusal] == [], refusal
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.what)
+def test_no_rule_breaks_down_over_it(admission: Admission, bad: Bad) -> None:
+    # "… evaluating rule: …" is a rule that failed to compute: its user learns nothing from it.
+    assert "evaluating rule" not in admission.refusal(bad.object)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_object_is_taken(admission: Admission, name: str) -> None:
+    assert admission.refusal(GOOD[name]) == ""
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_object_is_within_the_budget_of_its_rules(
+    admission: Admission, name: str
+) -> None:
+    assert admission.refusal(LARGEST[name]) == ""
+
+
+def test_ipv4_ranges_are_ordered_as_addresses_are(admission: Admission) -> None:
+    chance = random.Random(SEED)
+    base = int(IPv4Address("192.0.2.0"))
+    pairs = [
+        (IPv4Address(base ^ low), IPv4Address(base ^ low ^ (1 << bit) ^ chance.getrandbits(bit)))
+        for bit in range(24)
+        for low in (chance.getrandbits(16), chance.getrandbits(24))
+    ]
+    refusal = admission.refusal(gateway(ipv4=[f"{low}-{high}" for low, high in pairs]))
+    backwards = {at for at, (low, high) in enumerate(pairs) if low > high}
+    assert _at_fault(refusal, "spec.ippools.ipv4") == backwards
+
+
+def test_ipv6_ranges_are_ordered_as_addresses_are(admission: Admission) -> None:
+    chance = random.Random(SEED)
+    for bits in (range(60), range(60, 120)):
+        pairs = []
+        for bit in bits:
+            low = int(IPv6Address("2001:db8::")) ^ chance.getrandbits(120)
+            pairs.append(
+                (IPv6Address(low), IPv6Address(low ^ (1 << bit) ^ chance.getrandbits(bit)))
+            )
+        refusal = admission.refusal(gateway(ipv6=[f"{low}-{high}" for low, high in pairs]))
+        backwards = {at for at, (low, high) in enumerate(pairs) if low > high}
+        assert _at_fault(refusal, "spec.ippools.ipv6") == backwards
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_range_holds_its_ends_and_what_is_between(admission: Admission, family: int) -> None:
+    base = IPv4Address("198.51.99.0") if family == 4 else IPv6Address("2001:db8::fffe:0")
+    low, high = base + 250, base + 520
+    for address in (low - 1, low, low + 1, base + 256, base + 512, high - 1, high, high + 1):
+        asked = gateway(
+            **{f"ipv{family}": [f"{low}-{high}"], f"ipv{family}DefaultEIP": str(address)}
+        )
+        refusal = admission.refusal(asked)
+        assert (refusal == "") == (low <= address <= high), (address, refusal)
+
+
+def _at_fault(refusal: str, field: str) -> set[int]:
+    found = re.findall(re.escape(field) + r"\[(\d+)\][^[]*?ends before it starts", refusal)
+    return {int(index) for index in found}
