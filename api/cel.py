@@ -144,6 +144,8 @@ def no_duplicates(entry: str) -> Rule:
 
 def _prefix(address: str, length: str) -> str:
     """CEL: the network `address/length`. Not by `string(length)`, whose result has no bound."""
-    tens = f"'  1 2 3 4 5 6 7 8 9101112'.substring({length} / 10 * 2, {length} / 10 * 2 + 2).trim()"
+    tens = (
+        f"'  1 2 3 4 5 6 7 8 9 101112'.substring({length} / 10 * 2, {length} / 10 * 2 + 2).trim()"
+    )
     units = f"'0123456789'.substring({length} % 10, {length} % 10 + 1)"
     return f"cidr({address} + ('/' + {tens} + {units}))"
