@@ -103,6 +103,19 @@ def build() -> None:
 
 
 @main.command()
+@name_option
+def demo(*, name: str) -> None:
+    """Show the main job: a cluster, Outgate installed, the examples, what the outside sees."""
+    from outgate.lab import demo as demonstration
+
+    options = Options(name=name, families=Families.DUAL)
+    good = demonstration.run(options, click.echo)
+    click.echo(demonstration.next_steps(name))
+    if not good:
+        raise LabError("some source addresses are not the expected ones: see the tables above")
+
+
+@main.command()
 def packages() -> None:
     """Print the Debian packages that the lab needs, one a line."""
     from outgate.lab import programs
@@ -120,14 +133,15 @@ def status(*, name: str) -> None:
     from rich.table import Table
 
     lab = _open(name)
-    table = Table("host", "role", "addresses", "state", "Ready", "procs", "MiB", "PID 1",
-                  box=SIMPLE, title_justify="left",
+    table = Table(box=SIMPLE, title_justify="left",
                   title=f"lab {name}: {lab.options.cni.value}, {lab.options.families.value}, "
                         f"kube-proxy {lab.options.proxy_mode.value}")
+    for column in ("host", "addresses", "state", "Ready", "processes", "MiB", "PID 1"):
+        table.add_column(column, no_wrap=column != "state")
     for entry in lab.status():
         ready = {True: "yes", False: "no", None: ""}[entry.ready]
         table.add_row(
-            entry.host.name, entry.host.role.value,
+            entry.host.name,
             "\n".join(str(interface.ip) for interface in entry.host.addresses),
             entry.state, ready, str(entry.processes), f"{entry.resident / 2**20:.0f}",
             str(entry.first_process or ""),
