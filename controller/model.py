@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from outgate.api.clusterinfo import EgressClusterInfo
 from outgate.api.core import CalicoIPPool, ConfigMap, Namespace, Node, Pod, ServiceCIDR
 from outgate.api.endpoint import EgressClusterEndpointSlice, EgressEndpointSlice
 from outgate.api.gateway import EgressGateway
 from outgate.api.kinds import Kind
-from outgate.api.meta import Wire
+from outgate.api.meta import ObjectMeta
 from outgate.api.policy import EgressClusterPolicy, EgressPolicy
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller.eligibility import Beat
@@ -24,6 +24,14 @@ Level = Literal["Normal", "Warning"]
 
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped objects) and name."""
+
+
+class HasMetadata(Protocol):
+    """Any of our values that stands for an object."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """Its metadata."""
 
 
 def _none() -> Mapping[Key, Any]:
@@ -76,14 +84,27 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """An Event about an object."""
+
+    kind: Kind[Any]
+    regarding: HasMetadata
+    type: Level
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply of an object, or of its status."""
+    """Server-side apply of an object, or of its status; with the Events that go with it, if it is
+    granted."""
 
     kind: Kind[Any]
     name: str
     body: Mapping[str, Any]
     namespace: str = ""
     subresource: Literal["", "status"] = ""
+    events: tuple[Tell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +112,7 @@ class Delete:
     """Delete that very object."""
 
     kind: Kind[Any]
-    name: str
-    namespace: str = ""
-    uid: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """An Event about an object."""
-
-    kind: Kind[Any]
-    regarding: Wire
-    type: Level
-    reason: str
-    message: str
+    object: HasMetadata
 
 
 Write = Apply | Delete | Tell
@@ -114,14 +122,18 @@ Write = Apply | Delete | Tell
 class Plan:
     """Writes in stages, each done before the next begins; within one, order does not matter.
 
-    wake: when, on the monotonic clock, to look again though nothing has changed; None: never.
+    Those of `urgent` stages move traffic; the `patient` ones only describe it, and may be spread
+    over several passes. silent: nodes whose agents count as silent. wake: when, on the monotonic
+    clock, an egress id that somebody waits for is free; None: nobody waits.
     """
 
-    stages: tuple[tuple[Write, ...], ...]
+    urgent: tuple[tuple[Write, ...], ...]
+    patient: tuple[tuple[Write, ...], ...]
     memory: Memory
+    silent: frozenset[str] = frozenset()
     wake: float | None = None
 
     def writes(self) -> Iterator[Write]:
         """All writes, in order."""
-        for stage in self.stages:
+        for stage in (*self.urgent, *self.patient):
             yield from stage

@@ -9,7 +9,7 @@ and a node that a gateway's status shows as a holder keeps its mark, until the s
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from outgate.api.clusterinfo import CLUSTER_INFO_NAME, AutoDetect
@@ -18,6 +18,7 @@ from outgate.api.gateway import EgressGateway
 from outgate.api.kinds import NODE
 from outgate.api.match import cluster_default
 from outgate.api.policy import AnyPolicy
+from outgate.api.tunnel import EgressTunnel
 from outgate.controller import policies, serving, slices, writes
 from outgate.controller.eligibility import Beat, hear
 from outgate.controller.gateways import by_age, candidates, read_pools
@@ -56,25 +57,20 @@ def plan(snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment)
     gateways = by_age(snapshot.gateways.values())
     nodes = _nodes(snapshot, gateways, settings=settings, memory=memory, now=now)
     egress = _egress(snapshot, gateways, nodes=nodes, settings=settings, memory=memory, now=now)
-    gateway_writes, gateway_events = _gateway_writes(egress, now=now)
-    policy_writes, slice_writes, policy_events = _policy_writes(snapshot, egress, now=now)
+    due, listed = _policy_writes(snapshot, egress, now=now)
     troubles = _troubles(snapshot, mesh=nodes.mesh)
-    stages: tuple[Iterable[Write], ...] = (
+    urgent: tuple[Iterable[Write], ...] = (
         writes.tunnel_writes(nodes.mesh, nodes=snapshot.nodes, tunnels=snapshot.tunnels),
         _info_writes(snapshot, settings=settings, now=now),
-        gateway_writes,
-        policy_writes,
-        slice_writes,
-        (
-            *gateway_events,
-            *policy_events,
-            *(tell for key, tell in troubles.items() if key not in memory.told),
-        ),
+        _gateway_writes(egress, now=now),
+        (tell for key, tell in troubles.items() if key not in memory.told),
     )
     return Plan(
-        stages=tuple(tuple(stage) for stage in stages),
+        urgent=tuple(tuple(stage) for stage in urgent),
+        patient=(tuple(due), tuple(listed)),
         memory=Memory(egress.ids.memory, nodes.beats, frozenset(troubles)),
-        wake=_wake(nodes, egress.ids, settings=settings, now=now),
+        silent=nodes.silent,
+        wake=_wake(egress.ids),
     )
 
 
@@ -98,6 +94,46 @@ def listen(
     return MappingProxyType(heard)
 
 
+def silent_nodes(beats: Mapping[str, Beat], *, settings: Settings, now: Moment) -> frozenset[str]:
+    """The nodes whose agents have not reported for too long."""
+    return frozenset(name for name, beat in beats.items() if beat.seen + settings.stale <= now.mono)
+
+
+def next_silence(beats: Mapping[str, Beat], *, settings: Settings, now: Moment) -> float | None:
+    """When, on the monotonic clock, the next agent counts as silent if it says nothing."""
+    ends = (beat.seen + settings.stale for beat in beats.values())
+    return min((end for end in ends if end > now.mono), default=None)
+
+
+def only_heartbeats(before: Snapshot, after: Snapshot) -> bool:
+    """Whether a plan of the one holds for the other, if nobody fell silent or came back.
+
+    Compares what did not change by identity, which is what a store's snapshots keep.
+    """
+    same = all(
+        getattr(before, name) is getattr(after, name)
+        for name in (entry.name for entry in fields(Snapshot))
+        if name not in ("tunnels", "config_maps")
+    )
+    return (
+        same
+        and before.config_maps == after.config_maps
+        and before.tunnels.keys() == after.tunnels.keys()
+        and all(_same_but_beat(before.tunnels[key], new) for key, new in after.tunnels.items())
+    )
+
+
+def _same_but_beat(old: EgressTunnel, new: EgressTunnel) -> bool:
+    return old is new or (
+        old.spec == new.spec
+        and old.metadata.owner_references == new.metadata.owner_references
+        and old.metadata.creation_timestamp == new.metadata.creation_timestamp
+        and old.status.phase == new.status.phase
+        and old.status.underlay == new.status.underlay
+        and bool(old.status.last_heartbeat_time) == bool(new.status.last_heartbeat_time)
+    )
+
+
 def _nodes(
     snapshot: Snapshot,
     gateways: Iterable[EgressGateway],
@@ -116,9 +152,7 @@ def _nodes(
         tunnels=snapshot.tunnels.values(),
         settings=settings.mesh,
     )
-    silent = frozenset(
-        name for name, beat in beats.items() if beat.seen + settings.stale <= now.mono
-    )
+    silent = silent_nodes(beats, settings=settings, now=now)
     return _Nodes(chosen, beats, silent, mesh)
 
 
@@ -166,26 +200,22 @@ def _egress(
     return _Egress(resolved, served, ids, default)
 
 
-def _gateway_writes(egress: _Egress, *, now: Moment) -> tuple[list[Write], list[Write]]:
+def _gateway_writes(egress: _Egress, *, now: Moment) -> list[Write]:
     due: list[Write] = []
-    events: list[Write] = []
     for one in egress.served:
         status = serving.status_of(
             one, ids=egress.ids.of, short=egress.ids.short, default=egress.default, now=now
         )
-        changes, news = serving.writes_of(one.gateway, status)
-        due += changes
-        events += news
-    return due, events
+        due += serving.writes_of(one.gateway, status)
+    return due
 
 
 def _policy_writes(
     snapshot: Snapshot, egress: _Egress, *, now: Moment
-) -> tuple[list[Write], list[Write], list[Write]]:
-    """Writes of policies' statuses, of their slices, and Events."""
+) -> tuple[list[Write], list[Write]]:
+    """Writes of policies' statuses, and of their slices."""
     due: list[Write] = []
     listed: list[Write] = []
-    events: list[Write] = []
     holders = {
         (one.gateway.metadata.name, address): node
         for one in egress.served
@@ -203,13 +233,11 @@ def _policy_writes(
             matched=len(pods),
             now=now,
         )
-        changes, news = policies.writes_of(one.policy, status)
-        due += changes
-        events += news
+        due += policies.writes_of(one.policy, status)
         existing = owned.get(one.policy.metadata.uid, ())
         listed += writes.slice_writes(one.policy, pods=pods, existing=existing)
     listed += writes.orphan_writes(owned, uids={r.policy.metadata.uid for r in egress.resolved})
-    return due, listed, events
+    return due, listed
 
 
 def _every_policy(snapshot: Snapshot) -> Iterator[AnyPolicy]:
@@ -247,10 +275,7 @@ def _troubles(snapshot: Snapshot, *, mesh: Mesh) -> dict[tuple[str, str, str], T
     return found
 
 
-def _wake(nodes: _Nodes, ids: Ids, *, settings: Settings, now: Moment) -> float | None:
-    """When a candidate falls silent, or an id that somebody waits for is free: the earliest."""
-    names = {node.metadata.name for found in nodes.chosen.values() for node in found}
-    ends = [nodes.beats[name].seen + settings.stale for name in names if name in nodes.beats]
-    if ids.short:
-        ends += [rest.until for rest in ids.memory.resting.values()]
-    return min((end for end in ends if end > now.mono), default=None)
+def _wake(ids: Ids) -> float | None:
+    if not ids.short:
+        return None
+    return min((rest.until for rest in ids.memory.resting.values()), default=None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from outgate.api.core import Namespace
-from outgate.api.kinds import EGRESS_CLUSTER_POLICY, EGRESS_POLICY
+from outgate.api.kinds import EGRESS_CLUSTER_POLICY, EGRESS_POLICY, Kind
 from outgate.api.match import gateway_in_force
 from outgate.api.policy import AnyPolicy, AssignedEIP, EgressClusterPolicy, PolicyStatus
 from outgate.api.tunnel import EgressTunnel
@@ -210,25 +210,26 @@ def _allocated(entry: Resolved) -> Finding:
     return Finding("Allocated", True, entry.grant.method, ", ".join(filter(None, addresses)))
 
 
-def writes_of(policy: AnyPolicy, status: PolicyStatus) -> tuple[list[Apply], list[Tell]]:
-    """What to write and to tell when the policy's status is to be `status`."""
+def writes_of(policy: AnyPolicy, status: PolicyStatus) -> list[Apply]:
+    """What to write, and to tell, when the policy's status is to be `status`."""
     if status == policy.status:
-        return [], []
+        return []
     meta = policy.metadata
-    kind = EGRESS_CLUSTER_POLICY if isinstance(policy, EgressClusterPolicy) else EGRESS_POLICY
-    write = Apply(kind, meta.name, {"status": status}, meta.namespace, "status")
+    kind: Kind[AnyPolicy] = EGRESS_POLICY
+    if isinstance(policy, EgressClusterPolicy):
+        kind = EGRESS_CLUSTER_POLICY
     before = condition_of(policy.status.conditions, "Ready")
     after = condition_of(status.conditions, "Ready")
-    told: list[Tell] = []
+    told: tuple[Tell, ...] = ()
     if after is not None and (
         before is None or (before.status, before.reason) != (after.status, after.reason)
     ):
         level: Level = "Normal" if after.status == "True" else "Warning"
-        told.append(Tell(kind, policy, level, after.reason, after.message))
+        told = (Tell(kind, policy, level, after.reason, after.message),)
     elif policy.status.node and status.node and policy.status.node != status.node:
         message = f"now served by {status.node}, before by {policy.status.node}"
-        told.append(Tell(kind, policy, "Normal", "Moved", message))
-    return [write], told
+        told = (Tell(kind, policy, "Normal", "Moved", message),)
+    return [Apply(kind, meta.name, {"status": status}, meta.namespace, "status", told)]
 
 
 def _parse(text: str) -> IPAddress | None:

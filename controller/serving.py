@@ -119,13 +119,10 @@ def status_of(
     )
 
 
-def writes_of(
-    gateway: EgressGateway, status: EgressGatewayStatus
-) -> tuple[list[Apply], list[Tell]]:
-    """What to write and to tell when the gateway's status is to be `status`."""
+def writes_of(gateway: EgressGateway, status: EgressGatewayStatus) -> list[Apply]:
+    """What to write, and to tell, when the gateway's status is to be `status`."""
     if status == gateway.status:
-        return [], []
-    write = Apply(EGRESS_GATEWAY, gateway.metadata.name, {"status": status}, subresource="status")
+        return []
     told: list[Tell] = []
     for type_ in ("Ready", "PoolsValid"):
         before = condition_of(gateway.status.conditions, type_)
@@ -141,7 +138,15 @@ def writes_of(
         Tell(EGRESS_GATEWAY, gateway, "Normal", "Moved", message)
         for message in _moves(gateway.status.addresses, status.addresses)
     ]
-    return [write], told
+    return [
+        Apply(
+            EGRESS_GATEWAY,
+            gateway.metadata.name,
+            {"status": status},
+            subresource="status",
+            events=tuple(told),
+        )
+    ]
 
 
 def _moves(before: Iterable[EgressAddress], after: Iterable[EgressAddress]) -> list[str]:

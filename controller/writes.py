@@ -1,7 +1,6 @@
 """The writes that bring tunnels, slices and the cluster info to what was decided. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from outgate.api.clusterinfo import (
     CLUSTER_INFO_NAME,
@@ -107,11 +106,10 @@ def orphan_writes(
 
 
 def _deletion(slice_: slices.AnySlice) -> Delete:
-    meta = slice_.metadata
-    return Delete(_kind(slice_), meta.name, meta.namespace, meta.uid)
+    return Delete(_kind(slice_), slice_)
 
 
-def _kind(slice_: slices.AnySlice) -> Kind[Any]:
+def _kind(slice_: slices.AnySlice) -> Kind[slices.AnySlice]:
     if isinstance(slice_, EgressClusterEndpointSlice):
         return EGRESS_CLUSTER_ENDPOINT_SLICE
     return EGRESS_ENDPOINT_SLICE

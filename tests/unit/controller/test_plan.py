@@ -14,7 +14,7 @@ from outgate.api.kinds import (
 )
 from outgate.api.match import DEFAULT_GATEWAY_ANNOTATION
 from outgate.api.policy import AssignedEIP, EgressIP
-from outgate.controller.plan import plan
+from outgate.controller.plan import next_silence, plan
 
 DUAL = IPPools(ipv4=("198.51.100.10-198.51.100.12",), ipv6=("2001:db8:1::/64",))
 
@@ -100,7 +100,7 @@ def test_silent_agent_loses_its_addresses_at_the_time_that_the_plan_names(world:
     world.policy()
     world.settle()
     holder = world.holders()["198.51.100.10"]
-    wake = world.plan().wake
+    wake = next_silence(world.memory.beats, settings=world.settings, now=world.now())
     assert wake is not None
     others = [name for name in ("node-1", "node-2", "node-3") if name != holder]
     world.seconds += 20

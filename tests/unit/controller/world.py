@@ -158,7 +158,8 @@ class World:
             case Apply():
                 self._apply(write)
             case Delete():
-                self.objects[FIELDS[write.kind.plural]].pop((write.namespace, write.name), None)
+                meta = write.object.metadata
+                self.objects[FIELDS[write.kind.plural]].pop((meta.namespace, meta.name), None)
             case Tell():
                 self.told.append(write)
 
@@ -167,6 +168,7 @@ class World:
         old = objects.get((write.namespace, write.name))
         if old is None and write.subresource:
             return
+        self.told += write.events
         body: dict[str, Any] = msgspec.to_builtins(write.body)
         base = {} if old is None else msgspec.to_builtins(old)
         meta = base.get("metadata", {}) | {"name": write.name, "namespace": write.namespace}
