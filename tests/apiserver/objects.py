@@ -9,10 +9,10 @@ Object = dict[str, Any]
 VISITORS = {"matchLabels": {"app": "visitor"}}
 
 
-def gateway(*, name: str = "default", selector: Any = None, **ippools: Any) -> Object:
+def gateway(*, selector: Any = None, **ippools: Any) -> Object:
     """An EgressGateway with these pools."""
     spec: Object = {"nodeSelector": {"selector": selector or {}}, "ippools": ippools}
-    return _object("EgressGateway", name, spec=spec)
+    return _object("EgressGateway", "default", spec=spec)
 
 
 def policy(*, name: str = "test", applied_to: Any = None, **spec: Any) -> Object:

@@ -2,13 +2,13 @@
 
 import random
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from apiserver.admission import Admission
 from apiserver.bad_objects import BAD, Bad
 from apiserver.good_objects import GOOD, LARGEST
-from apiserver.objects import gateway
+from apiserver.objects import Object, gateway
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("crds")]
 
@@ -24,12 +24,8 @@ def admission(inside: None) -> Admission:
 def test_it_is_refused_with_what_would_be_right(admission: Admission, bad: Bad) -> None:
     refusal = admission.refusal(bad.object)
     assert [word for word in bad.words if word not in refusal] == [], refusal
-
-
-@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.what)
-def test_no_rule_breaks_down_over_it(admission: Admission, bad: Bad) -> None:
-    # "… evaluating rule: …" is a rule that failed to compute: its user learns nothing from it.
-    assert "evaluating rule" not in admission.refusal(bad.object)
+    # "… evaluating rule: …" is of a rule that broke down: nobody learns anything from it.
+    assert "evaluating rule" not in refusal
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -73,14 +69,15 @@ def test_ipv6_ranges_are_ordered_as_addresses_are(admission: Admission) -> None:
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_range_holds_its_ends_and_what_is_between(admission: Admission, family: int) -> None:
-    base = IPv4Address("198.51.99.0") if family == 4 else IPv6Address("2001:db8::fffe:0")
-    low, high = base + 250, base + 520
-    for address in (low - 1, low, low + 1, base + 256, base + 512, high - 1, high, high + 1):
-        asked = gateway(
-            **{f"ipv{family}": [f"{low}-{high}"], f"ipv{family}DefaultEIP": str(address)}
-        )
-        refusal = admission.refusal(asked)
-        assert (refusal == "") == (low <= address <= high), (address, refusal)
+    base = ip_address("198.51.99.0" if family == 4 else "2001:db8::fffe:0")
+    low, high = 250, 520
+    for offset in (low - 1, low, low + 1, 256, 512, high - 1, high, high + 1):
+        pools: Object = {
+            f"ipv{family}": [f"{base + low}-{base + high}"],
+            f"ipv{family}DefaultEIP": str(base + offset),
+        }
+        refusal = admission.refusal(gateway(**pools))
+        assert (refusal == "") == (low <= offset <= high), refusal
 
 
 def _at_fault(refusal: str, field: str) -> set[int]:
