@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -16,9 +17,6 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from outgate.api.kinds import NAMESPACE
-from outgate.kube.client import Client
-from outgate.kube.errors import ApiError
 from outgate.lab import paths, programs
 
 TOKEN = "apiserver-tests"
@@ -100,6 +98,8 @@ class ApiServer:
         """Make it silent: connections stay, nothing answers."""
         assert self._server is not None
         self._server.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self._server.pid}/stat")
+        until("the API server is stopped", lambda: stat.read_text().rsplit(")", 1)[1][1] == "T")
 
     def resume(self) -> None:
         """End the silence."""
@@ -133,10 +133,18 @@ class ApiServer:
         if self._server.poll() is not None:
             tail = (self._folder / "kube-apiserver.log").read_text()[-3000:]
             pytest.fail(f"kube-apiserver ended:\n{tail}")
+        return self._says_ready()
+
+    def _says_ready(self) -> bool:
+        ca = self._folder / "certs" / "apiserver.crt"
+        request = urllib.request.Request(
+            f"{SERVER}/readyz", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
         try:
-            client = Client.connect(self.kubeconfig)
-            return client.get(NAMESPACE, "default", timeout=1.0) is not None
-        except ApiError:
+            context = ssl.create_default_context(cafile=ca)
+            with urllib.request.urlopen(request, timeout=2, context=context) as answer:
+                return bool(answer.status == 200)
+        except OSError:  # no file yet, refused, or not ready: HTTPError is one, too
             return False
 
     def _spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
