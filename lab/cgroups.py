@@ -12,7 +12,7 @@ from pathlib import Path
 
 from outgate.lab import wait
 from outgate.lab.errors import LabError
-from outgate.lab.paths import CGROUP_ROOT, Paths
+from outgate.lab.paths import CGROUP_PARENT, CGROUP_ROOT, Paths, make_folder
 
 FREEZER = "freezer"  # the hierarchy that decides who belongs to a host
 VISITORS = "visitors"  # of `exec`, `kubectl` and the like: of the lab, but of no host
@@ -57,7 +57,7 @@ def create(paths: Paths, host: str) -> tuple[Path, ...]:
     joins = []
     for hierarchy in hierarchies():
         folder = paths.cgroup(hierarchy.folder, host)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if hierarchy.folder == "cpuset":
             _inherit_cpuset(folder)
         joins.append(folder / "cgroup.procs")
@@ -120,16 +120,16 @@ def remove(paths: Paths, host: str = "") -> None:
         root = paths.cgroup(hierarchy, host)
         for folder in reversed(list(_tree(root))):
             _rmdir_when_free(folder)
-        parent = paths.cgroup(hierarchy).parent
-        if parent.is_dir() and not host and not any(entry.is_dir() for entry in parent.iterdir()):
-            _rmdir_when_free(parent)
+        if not host:
+            with contextlib.suppress(OSError):  # other labs are in it, or it was never made
+                (CGROUP_ROOT / hierarchy / CGROUP_PARENT).rmdir()
 
 
 def names() -> frozenset[str]:
     """The labs that have cgroups."""
     found: set[str] = set()
     for hierarchy in _folders():
-        parent = Paths("x").cgroup(hierarchy).parent
+        parent = CGROUP_ROOT / hierarchy / CGROUP_PARENT
         if parent.is_dir():
             found.update(entry.name for entry in parent.iterdir() if entry.is_dir())
     return frozenset(found)

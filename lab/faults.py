@@ -59,8 +59,7 @@ def partitions(paths: Paths) -> tuple[tuple[str, str], ...]:
 
 def pause(paths: Paths, host: Host, *, process: str = "") -> int:
     """Freeze a host, or only the processes whose command line contains `process`; how many."""
-    if host.is_node:
-        node.must_run(paths, host)
+    _must_have_processes(paths, host)
     if not process:
         cgroups.freeze(paths, host.name, frozen=True)
         return len(cgroups.processes(paths, host.name))
@@ -74,13 +73,25 @@ def pause(paths: Paths, host: Host, *, process: str = "") -> int:
 
 def resume(paths: Paths, host: Host) -> None:
     """Let everything on a host run again, however it was paused."""
+    _must_have_processes(paths, host)
     cgroups.freeze(paths, host.name, frozen=False)
     cgroups.send(cgroups.processes(paths, host.name), signal.SIGCONT)
 
 
 def set_link(paths: Paths, topology: Topology, name: str, *, up: bool) -> None:
     """Pull or plug a host's cable."""
-    fabric.set_link(paths, _on_segment(topology, name), up=up)
+    host = _on_segment(topology, name)
+    if host.is_node:
+        node.must_run(paths, host)
+    fabric.set_link(paths, host, up=up)
+
+
+def _must_have_processes(paths: Paths, host: Host) -> None:
+    if host.is_node:
+        node.must_run(paths, host)
+    elif not cgroups.processes(paths, host.name):
+        raise LabError(f"{host.name} runs no process: pull its cable with "
+                       f"outgate-lab link-down {host.name}")
 
 
 def _on_segment(topology: Topology, name: str) -> Host:

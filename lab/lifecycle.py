@@ -25,7 +25,7 @@ from outgate.lab.api import Api, ApiUnavailable
 from outgate.lab.build import Toolbox
 from outgate.lab.errors import LabError
 from outgate.lab.options import Options
-from outgate.lab.paths import NETNS_ROOT, RUN_ROOT, Paths
+from outgate.lab.paths import NETNS_ROOT, RUN_ROOT, Paths, make_folder
 from outgate.lab.topology import OUTSIDE, Host, Topology, topology
 
 Report = Callable[[str], None]
@@ -144,9 +144,10 @@ def sweep(paths: Paths) -> None:
     for namespace in _namespaces(paths):
         netns.batch([f"netns delete {namespace.name}"])
     cgroups.remove(paths)
-    shutil.rmtree(paths.disks, ignore_errors=True)
-    shutil.rmtree(paths.run, ignore_errors=True)
-    for parent in (paths.disks.parent, RUN_ROOT):
+    disks = {paths.disks, paths.disks_link.resolve()} - {paths.disks_link}
+    for folder in (*disks, paths.run):
+        shutil.rmtree(folder, ignore_errors=True)
+    for parent in (*(folder.parent for folder in disks), RUN_ROOT):
         with contextlib.suppress(OSError):  # other labs are in it, or it was never made
             parent.rmdir()
     left = remains(paths)
@@ -182,9 +183,10 @@ class _Clock:
 def _make(paths: Paths, options: Options, toolbox: Toolbox, clock: _Clock) -> None:
     """The slow things run side by side: nodes boot while the API server starts."""
     shape = topology(options)
-    paths.run.mkdir(parents=True)
+    make_folder(paths.run)
+    make_folder(paths.disks)
+    paths.disks_link.symlink_to(paths.disks)
     paths.options.write_text(options.to_json())
-    paths.disks.mkdir(parents=True, exist_ok=True)
     fabric.create(paths, options, shape)
     pki.issue(paths, shape)
     clock.done("networks and certificates")

@@ -3,6 +3,7 @@
 `down` finds a lab by these names and by nothing else, so it needs no state file.
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ RUN_ROOT = Path("/run/outgate-lab")
 NETNS_ROOT = Path("/run/netns")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP_PARENT = "outgate-lab"
+RACES = 10  # how often in a row another lab may get in between: once is rare enough
 
 
 def cache() -> Path:
@@ -24,6 +26,15 @@ def cache() -> Path:
     if (checkout / ".git").exists():
         return checkout / ".cache"
     return Path.home() / ".cache" / "outgate"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, also while another lab's `down` removes an empty parent."""
+    for _ in range(RACES):
+        with contextlib.suppress(FileNotFoundError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,11 @@ class Paths:
     def disks(self) -> Path:
         """The nodes' disks: big, and on a file system that overlayfs can build upon."""
         return cache() / "labs" / self.name
+
+    @property
+    def disks_link(self) -> Path:
+        """Points to `disks` as it was at `up`, whatever $OUTGATE_CACHE is at `down`."""
+        return self.run / "disks"
 
     @property
     def options(self) -> Path:
