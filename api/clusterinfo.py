@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from outgate.api.cel import Rule, checked, no_duplicates, say
-from outgate.api.meta import NAME_MAX, Condition, ObjectMeta, Wire
+from outgate.api.meta import NAME_MAX, Conditions, ObjectMeta, Wire
 from outgate.api.netrules import network
 
 CLUSTER_INFO_NAME = "default"
@@ -58,7 +58,7 @@ class EgressClusterInfoStatus(Wire, frozen=True, kw_only=True):
 
     networks: Annotated[tuple[ClusterNetwork, ...], Meta(max_length=NETWORKS_MAX)] = ()
     observed_generation: int = 0
-    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+    conditions: Conditions = ()
 
 
 class EgressClusterInfo(Wire, frozen=True, kw_only=True):

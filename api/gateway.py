@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from outgate.api.cel import Family, Rule, checked, covers, is_address, no_duplicates, say
-from outgate.api.meta import ADDRESS_LENGTH, NAME_MAX, Condition, LabelSelector, ObjectMeta, Wire
+from outgate.api.meta import ADDRESS_LENGTH, NAME_MAX, Conditions, LabelSelector, ObjectMeta, Wire
 from outgate.api.netrules import any_entry, egress_address, pool_entry
 
 POOL_ENTRIES_MAX = 64
@@ -167,7 +167,7 @@ class EgressGatewayStatus(Wire, frozen=True, kw_only=True):
     ip_usage: PoolUsage = PoolUsage()
     ready_nodes: int = 0
     observed_generation: int = 0
-    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+    conditions: Conditions = ()
 
 
 class EgressGateway(Wire, frozen=True, kw_only=True):

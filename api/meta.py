@@ -155,3 +155,16 @@ class Condition(Wire, frozen=True, kw_only=True):
     message: Annotated[str, Meta(max_length=32768)] = ""
     last_transition_time: Annotated[str, Meta(max_length=64)] = ""
     observed_generation: int = 0
+
+
+# By type, so that two writers may each have conditions of their own.
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Meta(
+        max_length=16,
+        extra_json_schema={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    ),
+]

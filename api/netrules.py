@@ -142,9 +142,8 @@ def destination() -> tuple[Rule, ...]:
     return (
         *network(),
         Rule(
-            "!(isIP(self) || isCIDR(self)) || self.endsWith('/0')"
-            " || [isIP(self) ? ip(self) : cidr(self).ip()].all(a,"
-            " !a.isUnspecified() && !a.isLoopback() && !a.isLinkLocalUnicast()"
+            "!(isIP(self) || isCIDR(self)) || [isIP(self) ? ip(self) : cidr(self).ip()].all(a,"
+            " !(isIP(self) && a.isUnspecified()) && !a.isLoopback() && !a.isLinkLocalUnicast()"
             " && !cidr('224.0.0.0/4').containsIP(a) && !cidr('ff00::/8').containsIP(a))",
             "loopback, link-local and multicast traffic never leaves by a gateway: remove it",
             say(

@@ -10,7 +10,7 @@ from outgate.api.meta import (
     ADDRESS_LENGTH,
     LABEL_MAX,
     NAME_MAX,
-    Condition,
+    Conditions,
     GatewayName,
     LabelSelector,
     ObjectMeta,
@@ -219,7 +219,7 @@ class PolicyStatus(Wire, frozen=True, kw_only=True):
     node: Annotated[str, Meta(max_length=2 * NAME_MAX + 1)] = ""
     matched_pods: int = 0
     observed_generation: int = 0
-    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+    conditions: Conditions = ()
 
 
 class EgressPolicy(Wire, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from outgate.api.cel import Rule, checked, say
-from outgate.api.meta import Condition, ObjectMeta, Wire
+from outgate.api.meta import Conditions, ObjectMeta, Wire
 from outgate.api.netrules import plain_address
 
 _MAC = "^02(:[0-9a-f]{2}){5}$"
@@ -57,7 +57,7 @@ class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
     underlay: Underlay = Underlay()
     last_heartbeat_time: Annotated[str, Meta(max_length=64)] = ""
     agent_version: Annotated[str, Meta(max_length=64)] = ""
-    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+    conditions: Conditions = ()
 
 
 class EgressTunnel(Wire, frozen=True, kw_only=True):

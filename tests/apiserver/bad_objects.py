@@ -478,6 +478,7 @@ DESTINATIONS = (
         policy(destSubnet=["224.0.0.0/4"]),
         "never leaves by a gateway: remove it, or write 0.0.0.0/0",
     ),
+    _bad("an unspecified destination", policy(destSubnet=["0.0.0.0"]), "or write 0.0.0.0/0"),
     _bad("a loopback destination", policy(destSubnet=["127.0.0.0/8"]), "never leaves by a gateway"),
     _bad("a link-local destination", policy(destSubnet=["fe80::/10"]), "never leaves by a gateway"),
     _bad(

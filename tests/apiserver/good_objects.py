@@ -47,6 +47,7 @@ GOOD: dict[str, Object] = {
     "pods by address": policy(applied_to={"podSubnet": ["10.1.2.3", "10.2.0.0/16", "fd00::/64"]}),
     "null for what is left out": policy(applied_to={"podSelector": VISITORS, "podSubnet": None}),
     "everything outside": policy(destSubnet=["0.0.0.0/0", "::/0"], excludeSubnet=["203.0.113.7"]),
+    "everything, in halves": policy(destSubnet=["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"]),
     "nested networks": policy(destSubnet=["203.0.113.0/24"], excludeSubnet=["203.0.113.0/25"]),
     "a policy for namespaces": cluster_policy(
         applied_to={"podSelector": {}, "namespaceSelector": {"matchLabels": {"team": "a"}}}

@@ -26,6 +26,8 @@ WORDS = {
     "maxLength",
     "maxItems",
     "maxProperties",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
     "x-kubernetes-validations",
 }
 
