@@ -1,4 +1,4 @@
-"""The main job, shown: a cluster, Outgate from its chart, the examples, and what the outside sees."""
+"""The main job, shown: cluster, chart, examples, and a table of what the outside sees."""
 
 import time
 from collections.abc import Callable, Iterable
