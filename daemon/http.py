@@ -4,6 +4,7 @@ Plain HTTP without authentication: nothing here tells a secret, and nothing chan
 """
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -69,6 +70,10 @@ class HttpServer:
         """Whether it listens."""
         return self._listening.is_set()
 
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait, at most so many seconds, until it listens; whether it does."""
+        return self._listening.wait(timeout)
+
     def _answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
         match path:
             case "/healthz":
@@ -98,6 +103,12 @@ def _verdict(failing: Mapping[str, str]) -> tuple[HTTPStatus, str, bytes]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     timeout = POLL
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A check that breaks closes the connection, which a probe takes for a no."""
+        if isinstance(sys.exc_info()[1], ConnectionError):
+            return  # the client went away
+        log.exception("request failed")
 
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:
