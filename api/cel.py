@@ -3,6 +3,9 @@
 Only text is made here. A rule says what must hold; its message says what is wrong and what would
 be right. Every rule holds by itself for a value that another rule refuses (CEL errors would bury
 the message that helps), so address functions are asked only about what `isIP`/`isCIDR` accepted.
+
+Needs Kubernetes 1.32: before, the API server counts comparing two CIDRs as infinitely dear and
+refuses the CRD. For the same reason every text in a rule has a bound that it can work out.
 """
 
 import json
