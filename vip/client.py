@@ -5,7 +5,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class VipClient:
         self._word: Hold | None = None
         self._report: Report | None = None
         self._connected = False
+        self._subscribers: list[Callable[[], object]] = []
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._woken.setblocking(False)
@@ -70,6 +71,15 @@ class VipClient:
         with contextlib.suppress(BlockingIOError):  # it is awake already
             self._wake.send(b"x")
 
+    def asked(self) -> bool:
+        """Whether there is anything to hold."""
+        with self._lock:
+            return self._word is not None and bool(self._word.addresses)
+
+    def subscribe(self, callback: Callable[[], object]) -> None:
+        """Call this, in the client's thread, when `state` may have changed."""
+        self._subscribers.append(callback)
+
     def state(self) -> VipState:
         """What the vip process last said."""
         with self._lock:
@@ -83,9 +93,7 @@ class VipClient:
     def ready(self) -> bool:
         """Whether there is nothing to hold, or it is held."""
         state = self.state()
-        with self._lock:
-            nothing = self._word is None or not self._word.addresses
-        return nothing or (state.settled and not state.problems)
+        return not self.asked() or (state.settled and not state.problems)
 
     def run(self, stop: threading.Event) -> None:
         """Connects, says, listens; again whenever the vip process comes back."""
@@ -104,6 +112,7 @@ class VipClient:
             finally:
                 with self._lock:
                     self._connected = False
+                self._tell()
             stop.wait(RECONNECT)
 
     def _talk(self, vip: socket.socket, stop: threading.Event) -> None:
@@ -135,3 +144,8 @@ class VipClient:
             if isinstance(message, Report):
                 with self._lock:
                     self._report = message
+                self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._subscribers:
+            callback()

@@ -1,0 +1,165 @@
+"""Brings the kernel and the vip process to a view, in the order that leaks nothing.
+
+Add: device, forwarding, neighbours, routes, ip rules, then nftables, then addresses. Remove in
+the reverse. It remembers what it wrote, so that a small change is a small write; after a failure
+it trusts nothing that it remembers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
+
+from outgate.agent.flows import Flow, purge, stale
+from outgate.api.view import DataPathSettings, IPAddress, NodeView
+from outgate.rules.diff import diff as rules_diff
+from outgate.rules.diff import replace as rules_replace
+from outgate.rules.edge import Kernel as NftKernel
+from outgate.rules.model import Ruleset
+from outgate.rules.plan import plan as rules_plan
+from outgate.tunnel.diff import diff as mesh_diff
+from outgate.tunnel.edge import Kernel as MeshKernel
+from outgate.tunnel.model import AddLink, Delete, Mesh, Operation
+from outgate.tunnel.plan import plan as mesh_plan
+
+
+class Flows(Protocol):
+    """Running flows: `Conntrack`, or a fake. Raises FlowsRefused."""
+
+    def flows(self, sources: Iterable[IPAddress] | None) -> Iterator[Flow]:
+        """Those of the sources, or all."""
+
+    def delete(self, flows: Iterable[Flow]) -> int:
+        """Deletes them; how many were still there."""
+
+    def delete_marked(self, mark: int, mask: int) -> None:
+        """Deletes all with this mark under the mask."""
+
+
+class Vip(Protocol):
+    """The vip process: `VipClient`, or a fake."""
+
+    def hold(
+        self, addresses: Iterable[IPAddress], *, interface: str, standby: bool = False
+    ) -> None:
+        """From now on exactly these addresses are to be held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """All that a pass writes to. conntrack: opened for each purge."""
+
+    nft: NftKernel
+    mesh: MeshKernel
+    conntrack: Callable[[], AbstractContextManager[Flows]]
+    vip: Vip
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a pass changed, for its one log line."""
+
+    mesh: int = 0
+    rules: int = 0
+    flows: int = 0
+    addresses: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.mesh, self.rules, self.flows, self.addresses))
+
+
+class Programmer:
+    """Programs views, one after the other. For one thread."""
+
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges
+        # What is known to be in the kernel; None is "anything".
+        self._mesh: Mesh | None = None
+        self._ruleset: Ruleset | None = None
+        # The view that all running flows agree with; None before the first.
+        self._settled: NodeView | None = None
+        self._left: frozenset[IPAddress] = frozenset()
+        self._held: frozenset[IPAddress] = frozenset()
+
+    def program(
+        self, view: NodeView, settings: DataPathSettings, *, own: frozenset[IPAddress]
+    ) -> Done:
+        """One pass. Raises what the edges raise; the next pass then starts from what there is.
+
+        own: the node's own addresses, which are not to be held, for they are there anyway.
+        """
+        mesh, ruleset = mesh_plan(view, settings), rules_plan(view, settings)
+        operations = self._operations(mesh)
+        only_removals = all(isinstance(each, Delete) for each in operations)
+        held = _egress_ips(view) - own
+        interface, standby = settings.underlay_interface, view.node.mark != 0
+        if not only_removals:
+            self._apply_mesh(operations, mesh)
+        if self._settled is not None and not self._held <= held:
+            # Let go before the rules do, so that nobody asks for what is no longer served.
+            self._edges.vip.hold(self._held & held, interface=interface, standby=standby)
+        rules = self._apply_rules(ruleset, remade=any(isinstance(o, AddLink) for o in operations))
+        flows = self._restart_flows(view)
+        self._edges.vip.hold(held, interface=interface, standby=standby)
+        if only_removals:
+            self._apply_mesh(operations, mesh)
+        moved = len(self._held ^ held)
+        self._held = held
+        return Done(mesh=len(operations), rules=rules, flows=flows, addresses=moved)
+
+    def _operations(self, mesh: Mesh) -> tuple[Operation, ...]:
+        if self._mesh == mesh:
+            return ()
+        return mesh_diff(self._mesh or self._edges.mesh.observe(), mesh)
+
+    def _apply_mesh(self, operations: tuple[Operation, ...], mesh: Mesh) -> None:
+        if operations:
+            self._mesh = None
+            self._edges.mesh.apply(operations)
+        self._mesh = mesh
+
+    def _apply_rules(self, ruleset: Ruleset, *, remade: bool) -> int:
+        have = self._ruleset
+        if self._settled is None:
+            self._left = _pods_of(self._edges.nft.observe()) | self._left
+        if have is not None and remade:
+            # The chain on a device goes with the device.
+            inet = have.tables.get("inet")
+            have = Ruleset({"inet": inet}) if inet else None
+        transaction = rules_replace(ruleset) if have is None else rules_diff(have, ruleset)
+        if transaction:
+            self._ruleset = None
+            self._edges.nft.apply(transaction)
+        self._ruleset = ruleset
+        return len(transaction.operations)
+
+    def _restart_flows(self, view: NodeView) -> int:
+        todo = purge(self._settled, view, left=self._left)
+        deleted = 0
+        if todo:
+            with self._edges.conntrack() as conntrack:
+                for mark, mask in todo.marks:
+                    conntrack.delete_marked(mark, mask)
+                if todo.pods or todo.everybody:
+                    found = conntrack.flows(None if todo.everybody else todo.pods)
+                    deleted = conntrack.delete(list(stale(found, todo, view)))
+        self._settled, self._left = view, frozenset()
+        return deleted
+
+
+def _egress_ips(view: NodeView) -> frozenset[IPAddress]:
+    pairs = ((held.ipv4, held.ipv6) for held in view.held)
+    return frozenset(address for pair in pairs for address in pair if address is not None)
+
+
+def _pods_of(ruleset: Ruleset | None) -> frozenset[IPAddress]:
+    """The pods that rules found in the kernel had a class for."""
+    table = ruleset.tables.get("inet") if ruleset else None
+    if table is None:
+        return frozenset()
+    found: set[IPAddress] = set()
+    for name, address in (("class4", IPv4Address), ("class6", IPv6Address)):
+        elements = table.sets[name].elements if name in table.sets else {}
+        found.update(address(key[0]) for key in elements if isinstance(key[0], int))
+    return frozenset(found)

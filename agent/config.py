@@ -1,0 +1,144 @@
+"""What an operator may choose about the agent: checked here, so that nobody else has to.
+
+The same names as the chart's values, as environment variables OUTGATE_* or flags.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from outgate.agent.errors import SettingsWrong
+from outgate.api.view import TUNNEL_SUBNET4, TUNNEL_SUBNET6, DataPathSettings
+from outgate.tunnel.underlay import DEFAULT_ROUTE
+from outgate.vip.protocol import SOCKET_PATH
+
+DEFAULTS = DataPathSettings()
+HTTP_PORT = 7791
+NAMED = "interface="
+NONE = "none"
+"""A subnet that there is not: an empty environment variable does not count as one."""
+
+LOW_BITS = 0xFFFF
+TABLE_MAX = 0x7FFFFFFF  # linux: table ids are 32 bits, tools print them as signed
+RULE_PRIORITY_MAX = 32765  # below 32766, the main table's
+RESERVED_TABLES = range(253, 256)  # default, main, local
+LINK_NAME_MAX = 15  # linux: IFNAMSIZ - 1
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Everything that was chosen, valid.
+
+    data_path: without what is only known on the node (MTU, underlay interface). detect: how the
+    underlay interface is found. heartbeat: seconds between reports. http_port: 0 for any.
+    """
+
+    node: str
+    data_path: DataPathSettings = field(default_factory=DataPathSettings)
+    detect: str = DEFAULT_ROUTE
+    heartbeat: float = 10.0
+    http_port: int = HTTP_PORT
+    vip_socket: Path = Path(SOCKET_PATH)
+
+
+def data_path_settings(
+    *,
+    tunnel_subnet4: str = str(TUNNEL_SUBNET4),
+    tunnel_subnet6: str = str(TUNNEL_SUBNET6),
+    vxlan_id: int = 7789,
+    vxlan_port: int = 7789,
+    mark_mask: str = "0xff",
+    table_base: int = 7700,
+    rule_priority: int = 90,
+    reply_route: bool = True,
+) -> DataPathSettings:
+    """Checks the data path's settings one by one and together. Raises SettingsWrong."""
+    subnet4, subnet6 = _subnet4(tunnel_subnet4), _subnet6(tunnel_subnet6)
+    if subnet4 is None and subnet6 is None:
+        raise SettingsWrong("tunnel-subnet4 and tunnel-subnet6 are both none: the mesh needs one")
+    mask = _mask(mark_mask)
+    _within("vxlan-id", vxlan_id, 1, (1 << 24) - 1)
+    _within("vxlan-port", vxlan_port, 1, 65535)
+    _within("rule-priority", rule_priority, 1, RULE_PRIORITY_MAX)
+    tables = mask // (mask & -mask)  # one for each mark, and the replies'
+    _within("table-base", table_base, 1, TABLE_MAX - tables)
+    used = range(table_base, table_base + tables + 1)
+    if used.start < RESERVED_TABLES.stop and RESERVED_TABLES.start < used.stop:
+        raise SettingsWrong(
+            f"table-base {table_base}: tables {used.start} to {used.stop - 1} would be used, and "
+            f"253 to 255 are the system's; choose {RESERVED_TABLES.stop} or more"
+        )
+    return DataPathSettings(
+        vni=vxlan_id,
+        port=vxlan_port,
+        mark_mask=mask,
+        table_base=table_base,
+        rule_priority=rule_priority,
+        tunnel_subnet4=subnet4,
+        tunnel_subnet6=subnet6,
+        reply_route=reply_route,
+    )
+
+
+def detect_method(text: str) -> str:
+    """The way to find the underlay interface, if it is one. Raises SettingsWrong."""
+    name = text.removeprefix(NAMED)
+    named = text.startswith(NAMED) and 0 < len(name) <= LINK_NAME_MAX
+    if text != DEFAULT_ROUTE and not (named and not set(name) & set("/ \t")):
+        raise SettingsWrong(
+            f"tunnel-detect-method {text!r}: must be {DEFAULT_ROUTE!r}, or "
+            f"'{NAMED}NAME' with the name of an interface, as in 'interface=eth0'"
+        )
+    return text
+
+
+def _mask(text: str) -> int:
+    try:
+        mask = int(text, 0)
+    except ValueError as error:
+        raise SettingsWrong(f"mark-mask {text!r}: must be a number, as in 0xff") from error
+    lowest = mask & -mask
+    if not 0 < mask <= LOW_BITS:
+        raise SettingsWrong(
+            f"mark-mask {mask:#x}: must be within the low 16 bits (0xffff), as in 0xff or 0x3f00"
+        )
+    if (mask // lowest) & (mask // lowest + 1):
+        raise SettingsWrong(f"mark-mask {mask:#x}: its bits must be contiguous, as in 0xff")
+    if mask == lowest:
+        raise SettingsWrong(
+            f"mark-mask {mask:#x}: one bit is the mark of replies and leaves none for gateway "
+            f"nodes; give at least two"
+        )
+    return mask
+
+
+def _subnet4(text: str) -> IPv4Network | None:
+    match _network("tunnel-subnet4", text):
+        case None:
+            return None
+        case IPv4Network(prefixlen=length) as network if length <= 29:
+            return network
+        case network:
+            raise SettingsWrong(f"tunnel-subnet4 {network}: must be an IPv4 CIDR, /29 or shorter")
+
+
+def _subnet6(text: str) -> IPv6Network | None:
+    match _network("tunnel-subnet6", text):
+        case None:
+            return None
+        case IPv6Network(prefixlen=length) as network if length <= 125:
+            return network
+        case network:
+            raise SettingsWrong(f"tunnel-subnet6 {network}: must be an IPv6 CIDR, /125 or shorter")
+
+
+def _network(name: str, text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text) if text not in ("", NONE) else None
+    except ValueError as error:
+        raise SettingsWrong(f"{name} {text!r} is not a CIDR: {error}") from error
+
+
+def _within(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise SettingsWrong(f"{what} {value}: must be in {least}..{most}")

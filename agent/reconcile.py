@@ -1,0 +1,258 @@
+"""The agent's loop: snapshot, view, kernel, again and again; the only one that writes there.
+
+Level-triggered: what a pass could not do stays to be done, and is tried again, ever more slowly.
+Nothing is written before all stores have synced.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import structlog
+
+from outgate.agent import metrics
+from outgate.agent.apply import Done, Programmer
+from outgate.agent.errors import AgentError, FlowsRefused
+from outgate.agent.mesh import LocalNode
+from outgate.agent.view import Snapshot, ViewMaker
+from outgate.agent.wake import Wakeup
+from outgate.api.view import DataPathSettings, NodeView
+from outgate.daemon.backoff import Backoff
+from outgate.rules.errors import KernelRefused as RulesRefused
+from outgate.tunnel.errors import KernelRefused as MeshRefused
+from outgate.tunnel.errors import NoUnderlay
+from outgate.tunnel.underlay import Host, Underlay, choose
+
+log = structlog.get_logger("outgate.agent")
+
+EXPECTED = (AgentError, FlowsRefused, RulesRefused, MeshRefused, NoUnderlay)
+"""What a pass may fail with; anything else is a fault of ours, and the supervisor's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Timings in seconds.
+
+    coalesce: from the first change to the pass, so that a burst is one. resync: between two looks
+    at the node's interfaces.
+    """
+
+    coalesce: float = 0.005
+    resync: float = 30.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, most=30.0))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the node's data path is doing, for everybody who asks.
+
+    programmed: the kernel has what the API asks for. waiting: for what, if it can't be asked yet.
+    error: why the last pass failed. problems: objects that could not be honoured.
+    """
+
+    programmed: bool = False
+    waiting: str = "the first pass"
+    error: str = ""
+    underlay: Underlay | None = None
+    problems: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """Where snapshots come from: `Stores`."""
+
+    def unsynced(self) -> tuple[str, ...]:
+        """Names of the stores that have never held all there is."""
+
+    def snapshot(self) -> Snapshot:
+        """What all of them hold."""
+
+    def subscribe(self, ask: Callable[[float], object]) -> None:
+        """Ask for a turn after each change, in so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What is asked of the node itself.
+
+    host: its interfaces and routes. missing: what it lacks, a sentence each.
+    """
+
+    name: str
+    detect: str
+    host: Callable[[], Host]
+    missing: Callable[[], tuple[str, ...]]
+
+
+class Reconciler:
+    """Keeps the kernel equal to the API's view of this node: a Task.
+
+    first_time: called once, after the first pass that succeeded.
+    """
+
+    name = "reconcile"
+
+    def __init__(
+        self,
+        source: Source,
+        programmer: Programmer,
+        facts: NodeFacts,
+        *,
+        settings: DataPathSettings,
+        pace: Pace = Pace(),
+        first_time: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._programmer = programmer
+        self._facts = facts
+        self._settings = settings
+        self._pace = pace
+        self._first_time = first_time
+        self._clock = clock
+        self._maker = ViewMaker()
+        self._wakeup = Wakeup()
+        self._state = State()
+        self._programmed: tuple[NodeView, DataPathSettings] | None = None
+        self._underlay: Underlay | None = None
+        self._looked = float("-inf")
+        self._failures = 0
+        self._worked = False
+        self._subscribers: list[Callable[[], object]] = []
+        source.subscribe(self._wakeup.ask)
+
+    def state(self) -> State:
+        """How it is doing; from any thread."""
+        return self._state
+
+    def subscribe(self, callback: Callable[[], object]) -> None:
+        """Call this, in the loop's thread, after each change of the state."""
+        self._subscribers.append(callback)
+
+    def ready(self) -> bool:
+        """Whether the kernel has what the API asks for."""
+        return self._state.programmed
+
+    def unready(self) -> str:
+        """Why it is not ready; empty if it is."""
+        state = self._state
+        if state.programmed:
+            return ""
+        return state.error or f"waiting for {state.waiting}"
+
+    def run(self, stop: threading.Event) -> None:
+        """Reconcile until stopped. What the kernel holds stays: stopping is not letting go."""
+        self._wakeup.ask_on(stop, name=self.name)
+        self._wakeup.ask()
+        while not stop.is_set():
+            most = self._pace.backoff.wait(self._failures) or self._pace.resync
+            if self._wakeup.wait(most=most):
+                stop.wait(self._pace.coalesce)
+            if not stop.is_set():
+                self.step()
+
+    def step(self) -> None:
+        """One pass; never raises what is expected to go wrong."""
+        unsynced = self._source.unsynced()
+        if unsynced:
+            self._become(State(waiting=f"the API: {', '.join(unsynced)}"))
+            return
+        try:
+            self._pass()
+        except EXPECTED as error:
+            self._failed(error)
+        else:
+            if self._failures:
+                log.info("works again", failures=self._failures)
+            self._failures = 0
+
+    def _pass(self) -> None:
+        underlay = self._look()
+        local = LocalNode(self._facts.name, underlay.ipv4, underlay.ipv6, self._settings.mark_mask)
+        outcome = self._maker.view(self._source.snapshot(), local=local)
+        if outcome.view is None:
+            waiting = State(waiting=outcome.waiting, underlay=underlay, problems=outcome.problems)
+            if self._programmed is None:
+                self._become(waiting)
+            # Otherwise what is programmed stays: it is the best that is known.
+            return
+        settings = replace(
+            self._settings, underlay_interface=underlay.interface, mtu=underlay.tunnel_mtu
+        )
+        if self._programmed != (outcome.view, settings):
+            self._program(outcome.view, settings, local)
+        self._become(
+            State(programmed=True, waiting="", underlay=underlay, problems=outcome.problems)
+        )
+
+    def _program(self, view: NodeView, settings: DataPathSettings, local: LocalNode) -> None:
+        self._require()
+        began = self._clock()
+        first = self._programmed is None
+        own = frozenset(address for address in (local.ipv4, local.ipv6) if address)
+        with metrics.APPLY_SECONDS.time():
+            done = self._programmer.program(view, settings, own=own)
+        self._programmed = (view, settings)
+        metrics.MATCHED_PODS.set(len(view.pods))
+        metrics.POLICIES.set(len(view.policies))
+        metrics.HELD_ADDRESSES.set(len(view.held))
+        metrics.FLOWS_RESTARTED.inc(done.flows)
+        if done or first:
+            _tell(done, view, took=self._clock() - began)
+        if not self._worked:
+            self._worked = True
+            self._first_time()
+
+    def _require(self) -> None:
+        missing = self._facts.missing() if self._programmed is None else ()
+        if missing:
+            raise AgentError("; ".join(missing))
+
+    def _look(self) -> Underlay:
+        """The underlay; looked up anew now and then, and after each failure."""
+        now = self._clock()
+        stale = now - self._looked >= self._pace.resync
+        if self._underlay is None or stale or self._failures:
+            self._underlay = choose(self._facts.host(), self._facts.detect)
+            self._looked = now
+        return self._underlay
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        # Whatever was half done is not what was asked for: do all of it again.
+        self._programmed = None
+        metrics.APPLY_ERRORS.inc()
+        if str(error) != self._state.error:
+            log.error("pass failed", error=str(error), failures=self._failures)
+        self._become(
+            State(
+                waiting="",
+                error=str(error),
+                underlay=self._underlay,
+                problems=self._state.problems,
+            )
+        )
+
+    def _become(self, state: State) -> None:
+        metrics.PROGRAMMED.set(state.programmed)
+        for problem in sorted(set(state.problems) - set(self._state.problems)):
+            log.warning("object not honoured", problem=problem)
+        if state == self._state:
+            return
+        self._state = state
+        for callback in self._subscribers:
+            callback()
+
+
+def _tell(done: Done, view: NodeView, *, took: float) -> None:
+    log.info(
+        "programmed",
+        mesh=done.mesh,
+        rules=done.rules,
+        flows=done.flows,
+        addresses=done.addresses,
+        pods=len(view.pods),
+        policies=len(view.policies),
+        took=round(took, 4),
+    )

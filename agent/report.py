@@ -1,0 +1,181 @@
+"""What the agent says of itself in its EgressTunnel's status: at once when it changes, and now and
+then so that the controller knows it is alive.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Literal
+
+import structlog
+
+from outgate.agent.reconcile import State
+from outgate.agent.wake import Wakeup
+from outgate.api.kinds import EGRESS_TUNNEL
+from outgate.api.meta import Condition
+from outgate.api.tunnel import EgressTunnel, EgressTunnelStatus, Underlay
+from outgate.kube.api import Api
+from outgate.kube.errors import ApiError, ApiNotFound
+from outgate.vip.client import VipState
+
+log = structlog.get_logger("outgate.agent")
+
+MANAGER = "outgate-agent"
+"""Field manager of our applies."""
+
+MESSAGE_MAX = 1024
+"""Characters of a condition's message: what is longer is for the log."""
+
+
+RETRY = 2.0
+"""Seconds until a report that did not arrive is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is reported, but for the time."""
+
+    phase: Literal["Pending", "Ready", "Failed"]
+    underlay: Underlay
+    conditions: tuple[tuple[str, bool, str, str], ...]  # type, status, reason, message
+
+
+def report_of(state: State, vip: VipState | None) -> Report:
+    """What there is to say about the data path, and about the addresses if any are to be held."""
+    found = state.underlay
+    underlay = Underlay()
+    if found is not None:
+        underlay = Underlay(
+            interface=found.interface,
+            ipv4=str(found.ipv4 or ""),
+            ipv6=str(found.ipv6 or ""),
+            mtu=found.mtu,
+        )
+    if state.programmed:
+        phase: Literal["Pending", "Ready", "Failed"] = "Ready"
+        reason, message = "Programmed", "; ".join(state.problems)
+    elif state.error:
+        phase, reason, message = "Failed", "KernelRefused", state.error
+    else:
+        phase, reason, message = "Pending", "Waiting", f"waiting for {state.waiting}"
+    conditions = [("Programmed", state.programmed, reason, message[:MESSAGE_MAX])]
+    if vip is not None:
+        conditions.append(("Announcing", *_announcing(vip)))
+    return Report(phase, underlay, tuple(conditions))
+
+
+def status_of(
+    report: Report, before: tuple[Condition, ...], *, now: datetime, agent: str
+) -> EgressTunnelStatus:
+    """The status to apply; a condition that stays as it was keeps the time of its last change."""
+    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    known = {condition.type: condition for condition in before}
+    conditions: list[Condition] = []
+    for type_, holds, reason, message in report.conditions:
+        word: Literal["True", "False"] = "True" if holds else "False"
+        old = known.get(type_)
+        since = old.last_transition_time if old is not None and old.status == word else ""
+        conditions.append(
+            Condition(
+                type=type_,
+                status=word,
+                reason=reason,
+                message=message,
+                last_transition_time=since or stamp,
+            )
+        )
+    return EgressTunnelStatus(
+        phase=report.phase,
+        underlay=report.underlay,
+        last_heartbeat_time=stamp,
+        agent_version=agent,
+        conditions=tuple(conditions),
+    )
+
+
+class Reporter:
+    """Writes the status: a Task.
+
+    state, vip: what to say, asked when it is said. tunnel: the object as it was last seen.
+    """
+
+    name = "report"
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        node: str,
+        state: Callable[[], State],
+        vip: Callable[[], VipState | None],
+        tunnel: Callable[[], EgressTunnel | None],
+        heartbeat: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._node = node
+        self._state = state
+        self._vip = vip
+        self._tunnel = tunnel
+        self._heartbeat = heartbeat
+        self._clock = clock
+        self._wakeup = Wakeup()
+        self._said: Report | None = None
+        self._conditions: tuple[Condition, ...] | None = None
+        self._error = ""
+
+    def ready(self) -> bool:
+        """Whether a report has ever arrived: that the API is away later is no fault of this node."""
+        return self._said is not None
+
+    def changed(self) -> None:
+        """There may be something new to say; from any thread."""
+        self._wakeup.ask()
+
+    def run(self, stop: threading.Event) -> None:
+        """Report until stopped. The last word stays: what is programmed goes on working."""
+        self._wakeup.ask_on(stop, name=self.name)
+        due = time.monotonic()
+        while not stop.is_set():
+            now = time.monotonic()
+            if now >= due or report_of(self._state(), self._vip()) != self._said:
+                self.say()
+                due = now + (min(RETRY, self._heartbeat) if self._error else self._heartbeat)
+            self._wakeup.wait(most=max(0.0, due - time.monotonic()))
+
+    def say(self) -> None:
+        """Write the status now. API errors are logged once and leave it to the next time."""
+        report = report_of(self._state(), self._vip())
+        before = self._conditions
+        if before is None:
+            known = self._tunnel()
+            before = known.status.conditions if known is not None else ()
+        status = status_of(report, before, now=self._clock(), agent=version("outgate"))
+        try:
+            self._api.apply(
+                EGRESS_TUNNEL, self._node, {"status": status}, manager=MANAGER, subresource="status"
+            )
+        except ApiNotFound:
+            self._error = "the controller has not made this node's EgressTunnel yet"
+        except ApiError as error:
+            if not self._error:
+                log.warning("status not written", error=str(error))
+            self._error = str(error)
+        else:
+            if self._error and self._said is not None:
+                log.info("status written again")
+            self._error, self._said, self._conditions = "", report, status.conditions
+
+
+def _announcing(vip: VipState) -> tuple[bool, str, str]:
+    if not vip.connected:
+        return False, "VipAway", "the vip process does not answer: is its container running?"
+    if vip.problems:
+        return False, "NotHeld", "; ".join(vip.problems)[:MESSAGE_MAX]
+    if not vip.settled:
+        return False, "Pending", "the vip process has not answered yet"
+    held = len(vip.held)
+    return True, "Held", f"{held} address{'' if held == 1 else 'es'} held and announced"

@@ -1,0 +1,70 @@
+"""Which task of the agent gets which edge: made in one place, so that each can be made alone."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from outgate.agent.apply import Edges, Programmer
+from outgate.agent.config import AgentSettings
+from outgate.agent.conntrack import Conntrack
+from outgate.agent.prerequisites import missing
+from outgate.agent.reconcile import NodeFacts, Reconciler
+from outgate.agent.report import Reporter
+from outgate.agent.stores import Stores
+from outgate.daemon.task import Task
+from outgate.kube.api import Api
+from outgate.rules.errors import KernelRefused
+from outgate.rules.kernel import NftKernel
+from outgate.tunnel.kernel import MeshKernel
+from outgate.vip.client import VipClient, VipState
+
+log = structlog.get_logger("outgate.agent")
+
+
+def tasks_of(
+    api: Api, settings: AgentSettings, *, first_time: Callable[[], object]
+) -> tuple[tuple[Task, ...], Reconciler, Callable[[], Mapping[str, int]]]:
+    """The agent's tasks; the reconciler among them; and how to read the drops by reason.
+
+    first_time: called once, when the node is programmed.
+    """
+    stores = Stores()
+    nft, mesh = NftKernel(), MeshKernel(settings.data_path)
+    vip = VipClient(path=settings.vip_socket)
+    reconciler = Reconciler(
+        stores,
+        Programmer(Edges(nft=nft, mesh=mesh, conntrack=Conntrack, vip=vip)),
+        NodeFacts(
+            name=settings.node,
+            detect=settings.detect,
+            host=mesh.host,
+            missing=lambda: missing(settings.data_path),
+        ),
+        settings=settings.data_path,
+        first_time=first_time,
+    )
+
+    def announcing() -> VipState | None:
+        return vip.state() if vip.asked() else None
+
+    reporter = Reporter(
+        api,
+        node=settings.node,
+        state=reconciler.state,
+        vip=announcing,
+        tunnel=lambda: stores.tunnels.get(settings.node),
+        heartbeat=settings.heartbeat,
+    )
+    reconciler.subscribe(reporter.changed)
+    vip.subscribe(reporter.changed)
+
+    def drops() -> Mapping[str, int]:
+        try:
+            counts = nft.counters()
+        except KernelRefused as error:
+            log.warning("drops not counted", error=str(error))
+            return {}
+        return {reason: count.packets for reason, count in counts.items()}
+
+    tasks = (*stores.reflectors(api, node=settings.node), vip, reconciler, reporter)
+    return tasks, reconciler, drops
