@@ -1,0 +1,383 @@
+"""The kernel's links, neighbours, routes and ip rules, through pyroute2.
+
+Of them it sees and touches only ours: the device of our name and what is on it, default routes of
+our tables with our protocol, ip rules of our priority with our protocol. The only module that
+imports pyroute2, which takes half a second.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+
+from pyroute2 import IPRoute, netns
+from pyroute2.netlink.exceptions import NetlinkError
+
+from outgate.api.view import DataPathSettings, IPAddress
+from outgate.tunnel import afspec
+from outgate.tunnel.errors import KernelRefused
+from outgate.tunnel.model import (
+    Add,
+    AddLink,
+    Address,
+    ChangeLink,
+    Delete,
+    DeleteLink,
+    FdbEntry,
+    Link,
+    Mesh,
+    Neighbour,
+    Object,
+    Operation,
+    Route,
+    Rule,
+)
+from outgate.tunnel.underlay import DefaultRoute, Host, Interface
+
+_MAIN_TABLE = 254
+_NUD_NOARP = 0x40
+_NUD_PERMANENT = 0x80
+_IFF_UP = 0x1
+_IFA_F_NODAD = 0x02
+_IFA_F_UNUSABLE = 0x01 | 0x20 | 0x40  # temporary, deprecated, tentative
+_SCOPE_GLOBAL = 0
+_IFA_PROTO = "IFA_PROTO"
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+class MeshKernel:
+    """The edge to netlink; see `outgate.tunnel.edge.Kernel`. One thread at a time.
+
+    It works in the network namespace of the calling thread, or in the one bound at `namespace`.
+    """
+
+    def __init__(self, settings: DataPathSettings, *, namespace: Path | None = None) -> None:
+        self._settings = settings
+        self._namespace = namespace
+
+    def observe(self) -> Mesh:
+        """What there is of ours; an empty mesh if there is nothing."""
+        with self._open() as netlink:
+            objects: set[Object] = set(self._rules(netlink))
+            device = self._device(netlink)
+            if device is None:
+                return Mesh(None, frozenset(objects))
+            index = device["index"]
+            objects.update(_addresses(netlink, index))
+            objects.update(_neighbours(netlink, index))
+            objects.update(_fdb(netlink, index))
+            objects.update(self._routes(netlink, index))
+            return Mesh(_link(device), frozenset(objects))
+
+    def apply(self, operations: Iterable[Operation]) -> None:
+        """One after the other; at the first that the kernel does not take, KernelRefused."""
+        with self._open() as netlink:
+            for operation in operations:
+                try:
+                    self._perform(netlink, operation)
+                except (NetlinkError, OSError) as error:
+                    raise _refused(operation, error) from error
+
+    def cleanup(self) -> None:
+        """Remove all that is ours, whoever made it, and only that."""
+        observed = self.observe()
+        rules: list[Operation] = [
+            Delete(each) for each in observed.objects if isinstance(each, Rule)
+        ]
+        self.apply(rules)
+        if observed.link:
+            self.apply([DeleteLink(observed.link.name)])
+
+    def host(self) -> Host:
+        """What `outgate.tunnel.underlay.choose` needs to know of this node."""
+        with self._open() as netlink:
+            names = {link["index"]: link for link in netlink.get_links()}
+            addresses: dict[int, list[IPAddress]] = {index: [] for index in names}
+            for found in netlink.get_addr():
+                if _is_usable(found, protocol=self._settings.route_protocol):
+                    text = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
+                    addresses[found["index"]].append(ip_address(text))
+            interfaces = tuple(
+                Interface(
+                    link.get_attr("IFLA_IFNAME"),
+                    link.get_attr("IFLA_MTU"),
+                    tuple(addresses[index]),
+                )
+                for index, link in names.items()
+                if link.get_attr("IFLA_IFNAME") != self._settings.device
+            )
+            routes = tuple(
+                DefaultRoute(names[out].get_attr("IFLA_IFNAME"), version, metric)
+                for version, out, metric in _default_routes(netlink)
+                if out in names
+            )
+        return Host(interfaces, routes)
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        # Opened for each pass: kept across threads, it would leak a descriptor for each of them.
+        where = {"netns": str(self._namespace)} if self._namespace else {}
+        with IPRoute(strict_check=True, **where) as netlink:
+            yield netlink
+
+    def _device(self, netlink: Any) -> Any | None:
+        indexes = netlink.link_lookup(ifname=self._settings.device)
+        return next(iter(netlink.get_links(indexes[0])), None) if indexes else None
+
+    def _index(self, netlink: Any) -> int:
+        indexes = netlink.link_lookup(ifname=self._settings.device)
+        if not indexes:
+            raise OSError(f"no device {self._settings.device}")
+        return int(indexes[0])
+
+    def _routes(self, netlink: Any, index: int) -> Iterator[Route]:
+        tables = self._tables()
+        for family in _FAMILIES:
+            for found in netlink.get_routes(family=family, proto=self._settings.route_protocol):
+                table, gateway = found.get_attr("RTA_TABLE"), found.get_attr("RTA_GATEWAY")
+                ours = found.get_attr("RTA_OIF") == index and table in tables
+                if ours and gateway and found["dst_len"] == 0:
+                    yield Route(table, ip_address(gateway))
+
+    def _tables(self) -> range:
+        settings = self._settings
+        highest = settings.mark_mask // (settings.mark_mask & -settings.mark_mask)
+        return range(settings.table_base, settings.table_base + highest + 1)
+
+    def _rules(self, netlink: Any) -> Iterator[Rule]:
+        versions: tuple[tuple[int, Literal[4, 6]], ...] = (
+            (socket.AF_INET, 4),
+            (socket.AF_INET6, 6),
+        )
+        for family, version in versions:
+            for found in netlink.get_rules(family=family):
+                if (
+                    found.get_attr("FRA_PRIORITY") == self._settings.rule_priority
+                    and found.get_attr("FRA_PROTOCOL") == self._settings.route_protocol
+                ):
+                    mark, mask = found.get_attr("FRA_FWMARK"), found.get_attr("FRA_FWMASK")
+                    yield Rule(version, mark or 0, mask or 0, found.get_attr("FRA_TABLE"))
+
+    def _perform(self, netlink: Any, operation: Operation) -> None:
+        match operation:
+            case AddLink(link):
+                netlink.link(
+                    "add",
+                    ifname=link.name,
+                    kind="vxlan",
+                    vxlan_id=link.vni,
+                    vxlan_port=link.port,
+                    **{
+                        "vxlan_local" if link.local.version == 4 else "vxlan_local6": str(
+                            link.local
+                        )
+                    },
+                    vxlan_gbp=link.gbp,
+                    vxlan_learning=int(link.learning),
+                    address=link.mac,
+                    mtu=link.mtu,
+                )
+                self._configure(netlink, link)
+            case ChangeLink(link):
+                self._configure(netlink, link)
+            case DeleteLink():
+                netlink.link("del", index=self._index(netlink))
+            case Add(object_):
+                self._command(netlink, "add", object_)
+            case Delete(object_):
+                self._command(netlink, "del", object_)
+
+    def _configure(self, netlink: Any, link: Link) -> None:
+        """Per-family settings first: a link-local address comes at the moment of going up."""
+        device = next(iter(netlink.get_links(self._index(netlink))))
+        family = device.get_nested("IFLA_AF_SPEC", "AF_INET6")
+        mode = afspec.ADDR_GEN_EUI64 if link.link_local else afspec.ADDR_GEN_NONE
+        request = afspec.message(
+            device["index"],
+            rp_filter=link.rp_filter,
+            addr_gen_mode=None if family is None else mode,
+        )
+        with self._channel() as channel:
+            afspec.send(channel, request)
+        netlink.link(
+            "set",
+            index=device["index"],
+            mtu=link.mtu,
+            address=link.mac,
+            state="up" if link.up else "down",
+        )
+
+    def _command(self, netlink: Any, verb: str, object_: Object) -> None:
+        match object_:
+            case Rule(version, mark, mask, table):
+                netlink.rule(
+                    verb,
+                    family=_family(version),
+                    fwmark=mark,
+                    fwmask=mask,
+                    table=table,
+                    priority=self._settings.rule_priority,
+                    protocol=self._settings.route_protocol,
+                )
+            case Route(table, gateway):
+                netlink.route(
+                    verb,
+                    family=_family(gateway.version),
+                    dst="default",
+                    gateway=str(gateway),
+                    oif=self._index(netlink),
+                    table=table,
+                    proto=self._settings.route_protocol,
+                    flags=["onlink"],
+                )
+            case _:
+                _command_on_link(netlink, verb, object_, index=self._index(netlink))
+
+    def _channel(self) -> socket.socket:
+        """A bare netlink socket of the same namespace."""
+        if self._namespace is None:
+            return _netlink_socket()
+        made: list[socket.socket] = []
+
+        def make() -> None:
+            netns.setns(str(self._namespace))
+            made.append(_netlink_socket())
+
+        # A thread of its own: the caller's stays where it is.
+        thread = threading.Thread(target=make, name=f"netlink in {self._namespace.name}")
+        thread.start()
+        thread.join()
+        if not made:
+            raise OSError(f"no netlink socket in {self._namespace}")
+        return made[0]
+
+
+def _netlink_socket() -> socket.socket:
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC)
+    channel.connect((0, 0))
+    return channel
+
+
+def _command_on_link(
+    netlink: Any, verb: str, object_: Address | Neighbour | FdbEntry, *, index: int
+) -> None:
+    match object_:
+        case Address(address):
+            v6 = address.version == 6
+            netlink.addr(
+                verb,
+                index=index,
+                family=_family(address.version),
+                address=str(address),
+                prefixlen=address.max_prefixlen,
+                **({"flags": _IFA_F_NODAD} if v6 else {}),
+            )
+        case Neighbour(address, mac):
+            netlink.neigh(
+                verb,
+                ifindex=index,
+                family=_family(address.version),
+                dst=str(address),
+                **({"lladdr": mac, "state": "permanent"} if verb == "add" else {}),
+            )
+        case FdbEntry(mac, underlay):
+            netlink.fdb(verb, ifindex=index, lladdr=mac, dst=str(underlay))
+
+
+def _link(device: Any) -> Link:
+    """A device of our name that is no VXLAN device reads as one that has to be made anew."""
+    data = device.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
+
+    def value(name: str) -> Any:
+        return data.get_attr(name) if hasattr(data, "get_attr") else None
+
+    inet6 = device.get_nested("IFLA_AF_SPEC", "AF_INET6")
+    mode = inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") if inet6 else afspec.ADDR_GEN_NONE
+    inet = device.get_nested("IFLA_AF_SPEC", "AF_INET")
+    local = value("IFLA_VXLAN_LOCAL") or value("IFLA_VXLAN_LOCAL6") or "0.0.0.0"
+    return Link(
+        name=device.get_attr("IFLA_IFNAME"),
+        vni=value("IFLA_VXLAN_ID") or 0,
+        port=value("IFLA_VXLAN_PORT") or 0,
+        local=ip_address(local),
+        mac=device.get_attr("IFLA_ADDRESS"),
+        mtu=device.get_attr("IFLA_MTU"),
+        gbp=bool(value("IFLA_VXLAN_GBP")),
+        learning=bool(value("IFLA_VXLAN_LEARNING")),
+        up=bool(device["flags"] & _IFF_UP),
+        link_local=mode != afspec.ADDR_GEN_NONE,
+        rp_filter=inet["rp_filter"] if inet else 0,
+    )
+
+
+def _addresses(netlink: Any, index: int) -> Iterator[Address]:
+    for found in netlink.get_addr(index=index):
+        text = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
+        yield Address(ip_address(text))
+
+
+def _neighbours(netlink: Any, index: int) -> Iterator[Neighbour]:
+    """One that is not permanent has no MAC here: it is not what was planned."""
+    for family in _FAMILIES:
+        for found in netlink.get_neighbours(family=family, ifindex=index):
+            if not found["state"] & _NUD_NOARP:
+                permanent = found["state"] & _NUD_PERMANENT
+                mac = found.get_attr("NDA_LLADDR") if permanent else ""
+                yield Neighbour(ip_address(found.get_attr("NDA_DST")), mac)
+
+
+def _fdb(netlink: Any, index: int) -> Iterator[FdbEntry]:
+    for found in netlink.get_neighbours(family=socket.AF_BRIDGE, ifindex=index):
+        underlay = found.get_attr("NDA_DST")
+        if underlay:
+            yield FdbEntry(found.get_attr("NDA_LLADDR"), ip_address(underlay))
+
+
+def _default_routes(netlink: Any) -> Iterator[tuple[int, int, int]]:
+    """Version, interface index and metric of each in the main table."""
+    for family, version in zip(_FAMILIES, (4, 6), strict=True):
+        for found in netlink.get_routes(family=family, table=_MAIN_TABLE):
+            if found["dst_len"] == 0:
+                hops = found.get_attr("RTA_MULTIPATH") or ()
+                out = found.get_attr("RTA_OIF") or next((hop["oif"] for hop in hops), 0)
+                yield version, out, found.get_attr("RTA_PRIORITY") or 0
+
+
+def _is_usable(address: Any, *, protocol: int) -> bool:
+    """Not an egress IP of ours, nor one that is about to go."""
+    flags = address.get_attr("IFA_FLAGS") or address["flags"]
+    if address["family"] == socket.AF_INET:
+        flags = 0  # there, bit 0x01 means secondary
+    return (
+        address["scope"] == _SCOPE_GLOBAL
+        and not flags & _IFA_F_UNUSABLE
+        and _protocol(address) != protocol
+    )
+
+
+def _protocol(address: Any) -> int:
+    return int(address.get_attr(_IFA_PROTO) or 0)
+
+
+def _family(version: int) -> int:
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _refused(operation: Operation, error: NetlinkError | OSError) -> KernelRefused:
+    match operation:
+        case AddLink(link):
+            op, object_ = "add", str(link)
+        case ChangeLink(link):
+            op, object_ = "change", str(link)
+        case DeleteLink(name):
+            op, object_ = "delete", name
+        case Add(each):
+            op, object_ = "add", str(each)
+        case Delete(each):
+            op, object_ = "delete", str(each)
+    message = os.strerror(error.code) if isinstance(error, NetlinkError) else str(error)
+    return KernelRefused(object_, op, message)
