@@ -23,12 +23,12 @@ _DEFAULTS = Options()
 @click.option(
     "--tunnel-subnet4",
     default=_DEFAULTS.tunnel_subnet4,
-    help="IPv4 tunnel addresses; none for none.",
+    help="IPv4 tunnel addresses, or none.",
 )
 @click.option(
     "--tunnel-subnet6",
     default=_DEFAULTS.tunnel_subnet6,
-    help="IPv6 tunnel addresses; none for none.",
+    help="IPv6 tunnel addresses, or none.",
 )
 @click.option(
     "--mark-mask", default=_DEFAULTS.mark_mask, help="Bits of the packet mark that are Outgate's."

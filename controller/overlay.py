@@ -15,11 +15,15 @@ LIFE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An object as it was answered (None: deleted), its version, and when that was."""
+    """An object as it was answered (None: deleted), its version, and when that was.
+
+    shown: the watch has shown the object before. If it does not any more, the object is gone.
+    """
 
     value: HasMetadata | None
     version: int
     at: float
+    shown: bool
 
 
 class Overlay:
@@ -32,17 +36,17 @@ class Overlay:
     def __init__(self) -> None:
         self._known: dict[str, dict[Key, _Known]] = {}
 
-    def saw(self, field: str, value: HasMetadata, *, now: float) -> None:
-        """The server answered with this object."""
+    def saw(self, field: str, value: HasMetadata, *, shown: bool, now: float) -> None:
+        """The server answered with this object; `shown`: the watch has (had) it, too."""
         version = _version(value)
         if version:
-            self._known.setdefault(field, {})[_key(value)] = _Known(value, version, now)
+            self._known.setdefault(field, {})[_key(value)] = _Known(value, version, now, shown)
 
     def deleted(self, field: str, value: HasMetadata, *, now: float) -> None:
         """The server has deleted this object."""
         version = _version(value)
         if version:
-            self._known.setdefault(field, {})[_key(value)] = _Known(None, version, now)
+            self._known.setdefault(field, {})[_key(value)] = _Known(None, version, now, True)
 
     def forget(self, field: str, key: Key) -> None:
         """Whatever we knew of the object, it is not so any more."""
@@ -52,13 +56,18 @@ class Overlay:
         """Believe the watch alone."""
         self._known.clear()
 
+    def expiry(self) -> float | None:
+        """When the first of what we know is forgotten if no watch confirms it; None: nothing is."""
+        times = [known.at for known_ in self._known.values() for known in known_.values()]
+        return min(times) + LIFE if times else None
+
     def over(self, snapshot: Snapshot, *, now: float) -> Snapshot:
         """The snapshot with what we know better."""
         changed: dict[str, Any] = {}
         for field in list(self._known):
             shown: Mapping[Key, HasMetadata] = getattr(snapshot, field)
             left = {
-                key: known
+                key: replace(known, shown=known.shown or key in shown)
                 for key, known in self._known[field].items()
                 if now - known.at < LIFE and _newer(known, shown.get(key))
             }
@@ -78,7 +87,7 @@ class Overlay:
 
 def _newer(known: _Known, shown: HasMetadata | None) -> bool:
     if shown is None:
-        return known.value is not None
+        return known.value is not None and not known.shown
     if known.value is None:
         return _version(shown) <= known.version
     return _version(shown) < known.version

@@ -112,6 +112,7 @@ class Reconciler:
         pace: Pace | None = None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
         self._watched = watched
@@ -120,6 +121,7 @@ class Reconciler:
         self._pace = pace or Pace()
         self._backoff = backoff or Backoff(first=0.5, most=60.0)
         self._clock = clock
+        self._wall = wall
         self._memory = Memory()
         self._overlay = Overlay()
         self._led = False
@@ -160,7 +162,7 @@ class Reconciler:
         if self._watched.unsynced():
             self._healthy = False
             return False
-        now = Moment(self._clock(), datetime.now(UTC))
+        now = Moment(self._clock(), self._wall())
         try:
             done = self._pass(now) if self._leads(now) else True
         except ApiUnavailable as error:
@@ -176,9 +178,7 @@ class Reconciler:
         leading = self._election.leading()
         metrics.LEADER.set(leading)
         if leading and not self._led:
-            for field in ALLOCATED:
-                for value in self._api.list(KINDS[field])[0]:
-                    self._overlay.saw(field, value, now=now.mono)
+            self._read_allocations(now)
         elif not leading:
             beats = listen(
                 self._watched.snapshot(), settings=self._settings, memory=self._memory, now=now
@@ -190,8 +190,17 @@ class Reconciler:
         self._led = leading
         return leading
 
+    def _read_allocations(self, now: Moment) -> None:
+        watched = self._watched.snapshot()
+        for field in ALLOCATED:
+            shown = getattr(watched, field)
+            for value in self._api.list(KINDS[field])[0]:
+                key = value.metadata.namespace, value.metadata.name
+                self._overlay.saw(field, value, shown=key in shown, now=now.mono)
+
     def _pass(self, now: Moment) -> bool:
-        snapshot = self._overlay.over(self._watched.snapshot(), now=now.mono)
+        watched = self._watched.snapshot()
+        snapshot = self._overlay.over(watched, now=now.mono)
         if self._nothing_new(snapshot, now):
             return True
         for field, kind in KINDS.items():
@@ -203,11 +212,11 @@ class Reconciler:
             self._memory = replace(made.memory, told=self._memory.told)
             wanted = {_target(write) for write in made.writes() if not isinstance(write, Tell)}
             self._failed = {target: f for target, f in self._failed.items() if target in wanted}
-            results = [result for stage in made.urgent for result in self._perform(stage)]
+            results = [result for stage in made.urgent for result in self._perform(stage, watched)]
             self._memory = made.memory
             end = self._clock() + self._pace.burst
             for stage in made.patient:
-                results += self._perform(stage, end=end)
+                results += self._perform(stage, watched, end=end)
         done = [result.write for result in results if result.done]
         if done:
             log.info("reconciled", **_summary(done), took=round(self._clock() - now.mono, 3))
@@ -235,17 +244,19 @@ class Reconciler:
 
     def _patience(self) -> float:
         """Seconds to wait if nothing changes."""
-        now = Moment(self._clock(), datetime.now(UTC))
+        now = Moment(self._clock(), self._wall())
         times = [now.mono + self._pace.resync]
         times += [failed.until for failed in self._failed.values()]
         if self._away:
             times.append(self._not_before)
         silence = next_silence(self._memory.beats, settings=self._settings, now=now)
         wake = self._planned[1].wake if self._planned is not None else None
-        times += [time_ for time_ in (silence, wake) if time_ is not None]
+        times += [t for t in (silence, wake, self._overlay.expiry()) if t is not None]
         return max(0.0, min(times) - now.mono)
 
-    def _perform(self, stage: Iterable[Write], *, end: float = float("inf")) -> list[_Result]:
+    def _perform(
+        self, stage: Iterable[Write], watched: Snapshot, *, end: float = float("inf")
+    ) -> list[_Result]:
         """Do the stage's writes, but for those whose time has not come; begin none after `end`.
 
         Raises ApiUnavailable if the server does not answer; what was done by then is remembered.
@@ -268,7 +279,7 @@ class Reconciler:
         else:
             results = [attempt(write) for write in due]
         for result in results:
-            self._note(result)
+            self._note(result, watched)
         away = next((r.error for r in results if r.error and _is_away(r.error)), None)
         if isinstance(away, ApiUnavailable):
             raise away
@@ -316,7 +327,7 @@ class Reconciler:
             component=MANAGER,
         )
 
-    def _note(self, result: _Result) -> None:
+    def _note(self, result: _Result, watched: Snapshot) -> None:
         """Remember what became of a write."""
         write, error, now = result.write, result.error, self._clock()
         if isinstance(write, Tell) or not (result.done or error):
@@ -328,7 +339,8 @@ class Reconciler:
             if self._failed.pop(target, None):
                 log.info("write granted at last", object=_name(target))
             if result.answer is not None:
-                self._overlay.saw(field, result.answer, now=now)
+                shown = target[1:3] in getattr(watched, field)
+                self._overlay.saw(field, result.answer, shown=shown, now=now)
             elif isinstance(write, Delete):
                 self._overlay.deleted(field, write.object, now=now)
             return
