@@ -1,0 +1,251 @@
+"""The pass, on a node in memory: order, failures, restarts."""
+
+import threading
+import time
+from dataclasses import replace
+from ipaddress import ip_address
+
+from unit.agent.cluster import EIP4, EIP6, ID4, ID6, gateway, keyed, pod, policy, snapshot, tunnel
+from unit.agent.node import Node
+
+from outgate.agent.flows import Flow
+from outgate.rules.plan import plan as rules_plan
+from outgate.tunnel.underlay import Interface
+
+HERE = keyed(gateway((EIP4, ID4, "node-a"), (EIP6, ID6, "node-a")))
+THERE = keyed(gateway((EIP4, ID4, "node-b"), (EIP6, ID6, "node-b")))
+POD, OUT = ip_address("10.244.1.5"), ip_address("198.51.100.9")
+CANDIDATE = keyed(tunnel("node-a", 1, mark=2), tunnel("node-b", 2, mark=1))
+
+
+def test_nothing_is_written_before_all_stores_have_synced() -> None:
+    node = Node()
+    node.source.missing = ("pods", "cluster_infos")
+    node.reconciler.step()
+    assert node.log == []
+    assert node.reconciler.unready() == "waiting for the API: pods, cluster_infos"
+    node.source.missing = ()
+    node.reconciler.step()
+    assert node.reconciler.unready() == ""
+
+
+def test_nothing_is_written_while_the_inside_is_unknown() -> None:
+    node = Node(cluster_infos={})
+    node.reconciler.step()
+    assert node.log == []
+    assert "EgressClusterInfo" in node.reconciler.unready()
+
+
+def test_the_device_comes_before_the_rules_and_the_rules_before_the_addresses() -> None:
+    node = Node(gateways=HERE)
+    node.reconciler.step()
+    assert node.log == ["mesh +", "rules", f"hold {EIP4} {EIP6}"]
+
+
+def test_letting_go_goes_the_other_way() -> None:
+    node = Node(gateways=HERE)
+    node.reconciler.step()
+    written = node.change(tunnels=keyed(tunnel("node-a", 1)), gateways=THERE)
+    assert written == ["hold", "rules", "hold", "mesh -"]
+
+
+def test_what_is_kept_is_held_all_along() -> None:
+    node = Node(gateways=HERE)
+    node.reconciler.step()
+    assert node.change(gateways=keyed(gateway((EIP4, ID4, "node-a")))) == [
+        f"hold {EIP4}",
+        "rules",
+        f"hold {EIP4}",
+    ]
+
+
+def test_the_nodes_own_address_is_not_for_the_vip_process() -> None:
+    node = Node(gateways=keyed(gateway(("", 9, "node-a"))))
+    node.reconciler.step()
+    assert node.vip.addresses == ()
+
+
+def test_a_gateway_candidate_is_told_to_stand_by() -> None:
+    node = Node(tunnels=CANDIDATE)
+    node.reconciler.step()
+    assert (node.vip.standby, node.vip.interface) == (True, "eth0")
+
+
+def test_a_pass_without_news_writes_nothing() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.log.clear()
+    node.reconciler.step()
+    assert node.log == []
+
+
+def test_a_refused_ruleset_is_tried_again_whole_and_reported_meanwhile() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.nft.refuse = True
+    node.change(pods=keyed(pod(), pod("two", ips=("10.244.1.9",))))
+    assert node.reconciler.unready() == "change table outgate: no"
+    node.nft.refuse = False
+    node.reconciler.step()
+    assert node.reconciler.ready()
+    assert node.nft.observe() == _planned(node)
+
+
+def test_an_interrupted_mesh_is_finished_from_where_it_stands() -> None:
+    whole = Node()
+    whole.reconciler.step()
+    for after in range(6):
+        node = Node()
+        node.mesh.refuse_after = after
+        node.reconciler.step()
+        assert not node.reconciler.ready()
+        assert "rules" not in node.log
+        node.mesh.refuse_after = None
+        node.reconciler.step()
+        assert node.mesh.observe() == whole.mesh.observe()
+
+
+def test_a_restart_on_the_same_kernel_writes_the_table_anew_and_leaves_the_mesh() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.log.clear()
+    node.restart()
+    node.reconciler.step()
+    assert node.log == ["rules", "hold"]
+
+
+def test_a_restart_adopts_or_removes_what_a_dead_agent_left() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.restart()
+    node.change(tunnels=keyed(tunnel("node-a", 1), tunnel("node-c", 3, mark=2)))
+    fresh = Node(tunnels=keyed(tunnel("node-a", 1), tunnel("node-c", 3, mark=2)))
+    fresh.reconciler.step()
+    assert node.mesh.observe() == fresh.mesh.observe()
+
+
+def test_the_device_made_anew_gets_its_chain_back() -> None:
+    node = Node(tunnels=CANDIDATE)
+    node.reconciler.step()
+    observed = node.nft.observe()
+    assert observed is not None and "netdev" in observed.tables
+    node.interfaces = (Interface("eth0", 1500, (ip_address("192.0.2.77"),)),)
+    node.now += 60.0
+    seen: list[object] = []
+    apply = node.nft.apply
+
+    def watched(transaction: object) -> None:
+        seen.append(transaction)
+        apply(transaction)  # type: ignore[arg-type]
+
+    node.nft.apply = watched  # type: ignore[method-assign]
+    node.reconciler.step()
+    link = node.mesh.observe().link
+    assert link is not None and link.local == ip_address("192.0.2.77")
+    assert "AddTable(table=Table(family='netdev'" in repr(seen)
+
+
+def test_a_new_mtu_changes_the_device_and_the_clamp() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.interfaces = (Interface("eth0", 9000, (ip_address("192.0.2.1"),)),)
+    node.now += 60.0
+    node.reconciler.step()
+    link = node.mesh.observe().link
+    assert link is not None and link.mtu == 8950
+
+
+def test_without_an_underlay_the_node_says_why() -> None:
+    node = Node()
+    node.interfaces = ()
+    node.reconciler.step()
+    assert node.log == []
+    assert "no interface eth0" in node.reconciler.unready()
+
+
+def test_what_the_node_lacks_is_said_before_anything_is_written() -> None:
+    node = Node()
+    node.lacks = ("net.ipv4.ip_forward is 0", "CAP_NET_ADMIN is missing")
+    node.reconciler.step()
+    assert node.log == []
+    assert node.reconciler.unready() == "net.ipv4.ip_forward is 0; CAP_NET_ADMIN is missing"
+    node.lacks = ()
+    node.reconciler.step()
+    assert node.reconciler.ready()
+
+
+def test_what_is_programmed_stays_when_the_cluster_info_is_lost() -> None:
+    node = Node()
+    node.reconciler.step()
+    assert node.change(cluster_infos={}) == []
+    assert node.reconciler.ready()
+
+
+def test_running_flows_of_a_newly_matched_pod_start_anew() -> None:
+    node = Node(policies={})
+    masqueraded = Flow(POD, OUT, ip_address("192.0.2.1"), 0)
+    stranger = Flow(ip_address("10.244.1.9"), OUT, ip_address("192.0.2.1"), 0)
+    node.reconciler.step()
+    node.conntrack.entries = [masqueraded, stranger]
+    node.change()
+    assert node.conntrack.entries == [stranger]
+
+
+def test_flows_that_could_not_be_looked_at_are_looked_at_later() -> None:
+    node = Node(policies={})
+    node.reconciler.step()
+    node.conntrack.entries = [Flow(POD, OUT, ip_address("192.0.2.1"), 0)]
+    node.conntrack.broken = True
+    node.change()
+    assert node.reconciler.unready() == "no conntrack socket"
+    node.conntrack.broken = False
+    node.reconciler.step()
+    assert node.conntrack.entries == []
+
+
+def test_a_restart_knows_the_old_agents_pods_from_the_rules_in_the_kernel() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.conntrack.entries = [Flow(POD, OUT, POD, ID4 << 16)]
+    node.restart()
+    node.change(policies={})
+    assert node.conntrack.entries == []
+
+
+def test_problems_are_reported_and_stop_nothing() -> None:
+    node = Node(policies=keyed(policy(), policy("odd", dest=("what",))))
+    node.reconciler.step()
+    state = node.reconciler.state()
+    assert state.programmed
+    assert len(state.problems) == 1
+
+
+def test_the_loop_follows_changes_retries_failures_and_stops() -> None:
+    node = Node()
+    node.nft.refuse = True
+    stop = threading.Event()
+    thread = threading.Thread(target=node.reconciler.run, args=(stop,), daemon=True)
+    thread.start()
+    _eventually(lambda: bool(node.reconciler.state().error))
+    node.nft.refuse = False
+    _eventually(node.reconciler.ready)
+    node.source.held = replace(snapshot(), gateways=HERE)
+    node.source.ask(0.0)
+    _eventually(lambda: bool(node.vip.addresses))
+    stop.set()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    assert node.vip.addresses  # stopping is not letting go
+
+
+def _planned(node: Node) -> object:
+    programmed = node.reconciler._programmed
+    assert programmed is not None
+    return rules_plan(*programmed)
+
+
+def _eventually(true: object, *, within: float = 5.0) -> None:
+    deadline = time.monotonic() + within
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "not in time"
+        threading.Event().wait(0.005)

@@ -1,0 +1,149 @@
+"""What the agent says of itself, and when."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+
+from outgate.agent.reconcile import State
+from outgate.agent.report import Reporter, report_of, status_of
+from outgate.api.kinds import EGRESS_TUNNEL
+from outgate.api.meta import ObjectMeta
+from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
+from outgate.kube.errors import ApiUnavailable
+from outgate.kube.fake import FakeApi
+from outgate.tunnel.underlay import Underlay
+from outgate.vip.client import VipState
+from outgate.vip.protocol import Held
+
+UNDERLAY = Underlay("eth0", IPv4Address("192.0.2.1"), None, 1500)
+READY = State(programmed=True, waiting="", underlay=UNDERLAY)
+NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def test_ready_is_said_only_of_a_programmed_node() -> None:
+    assert report_of(READY, None).phase == "Ready"
+    assert report_of(State(waiting="the API: pods", underlay=UNDERLAY), None).phase == "Pending"
+    failed = report_of(State(error="net.ipv4.ip_forward is 0", underlay=UNDERLAY), None)
+    assert failed.phase == "Failed"
+    assert "ip_forward" in failed.conditions[0][3]
+
+
+def test_the_underlay_is_said_before_the_node_is_ready_since_peers_wait_for_it() -> None:
+    report = report_of(State(waiting="its place", underlay=UNDERLAY), None)
+    assert (report.underlay.interface, report.underlay.ipv4) == ("eth0", "192.0.2.1")
+
+
+def test_addresses_that_are_not_held_are_a_condition() -> None:
+    held = (Held("203.0.113.7", error="already on eth0"),)
+    bad = report_of(READY, VipState(connected=True, settled=True, held=held))
+    assert bad.conditions[1] == (
+        "Announcing",
+        False,
+        "NotHeld",
+        "203.0.113.7: already on eth0",
+    )
+    away = report_of(READY, VipState(connected=False, settled=False, held=()))
+    assert away.conditions[1][2] == "VipAway"
+    good = report_of(
+        READY, VipState(connected=True, settled=True, held=(Held("203.0.113.7", "eth0"),))
+    )
+    assert good.conditions[1][1:] == (True, "Held", "1 address held and announced")
+
+
+def test_a_condition_that_stays_keeps_its_time() -> None:
+    first = status_of(report_of(READY, None), (), now=NOON, agent="1")
+    later = NOON + timedelta(minutes=5)
+    second = status_of(report_of(READY, None), first.conditions, now=later, agent="1")
+    assert second.conditions == first.conditions
+    assert (first.last_heartbeat_time, second.last_heartbeat_time) == (
+        "2026-01-01T12:00:00Z",
+        "2026-01-01T12:05:00Z",
+    )
+    failed = report_of(State(error="no"), None)
+    third = status_of(failed, second.conditions, now=later, agent="1")
+    assert third.conditions[0].last_transition_time == "2026-01-01T12:05:00Z"
+
+
+def reporter(api: FakeApi, state: Callable[[], State], *, heartbeat: float = 60.0) -> Reporter:
+    return Reporter(
+        api,
+        node="node-a",
+        state=state,
+        vip=lambda: None,
+        tunnel=lambda: None,
+        heartbeat=heartbeat,
+        clock=lambda: NOON,
+    )
+
+
+def tunnel(api: FakeApi) -> EgressTunnel:
+    found = api.get(EGRESS_TUNNEL, "node-a")
+    assert found is not None
+    return found
+
+
+def server() -> FakeApi:
+    api = FakeApi()
+    spec = EgressTunnelSpec(index=1, mac="02:00:00:00:00:01", ipv4="198.18.192.1")
+    api.put(EGRESS_TUNNEL, EgressTunnel(metadata=ObjectMeta(name="node-a"), spec=spec))
+    return api
+
+
+def test_the_status_is_the_agents_and_the_spec_stays_the_controllers() -> None:
+    api = server()
+    before = tunnel(api).spec
+    one = reporter(api, lambda: READY)
+    assert not one.ready()
+    one.say()
+    assert one.ready()
+    after = tunnel(api)
+    assert after.spec == before
+    assert (after.status.phase, after.status.underlay.mtu) == ("Ready", 1500)
+
+
+def test_an_api_that_is_away_is_no_reason_to_be_unready_later() -> None:
+    api = server()
+    one = reporter(api, lambda: READY)
+    one.say()
+    api.fail("apply", ApiUnavailable("away"))
+    one.say()
+    assert one.ready()
+
+
+def test_before_the_controller_has_made_the_object_nothing_breaks() -> None:
+    one = reporter(FakeApi(), lambda: READY)
+    one.say()
+    assert not one.ready()
+
+
+def test_a_change_is_reported_at_once_and_the_heartbeat_goes_on() -> None:
+    api = server()
+    states = [State(waiting="the API: pods", underlay=UNDERLAY)]
+    one = reporter(api, lambda: states[-1], heartbeat=30.0)
+    stop = threading.Event()
+    thread = threading.Thread(target=one.run, args=(stop,), daemon=True)
+    thread.start()
+    _eventually(lambda: tunnel(api).status.last_heartbeat_time != "")
+    states.append(READY)
+    one.changed()
+    _eventually(lambda: tunnel(api).status.phase == "Ready")
+    stop.set()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    writes = len(api.writes)
+    beating = reporter(api, lambda: READY, heartbeat=0.02)
+    stop = threading.Event()
+    thread = threading.Thread(target=beating.run, args=(stop,), daemon=True)
+    thread.start()
+    _eventually(lambda: len(api.writes) >= writes + 3)
+    stop.set()
+    thread.join(5.0)
+
+
+def _eventually(true: Callable[[], bool], *, within: float = 5.0) -> None:
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, "not in time"
+        threading.Event().wait(0.005)
