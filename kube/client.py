@@ -37,14 +37,18 @@ Query = Sequence[tuple[str, str]]
 
 
 class Client:
-    """An `Api`: a real API server. Threads may share it."""
+    """An `Api`: a real API server. Threads may share it.
 
-    def __init__(self, configuration: Configuration) -> None:
+    `silence`: seconds without a word after which a watch counts as dead.
+    """
+
+    def __init__(self, configuration: Configuration, *, silence: float = READ_TIMEOUT) -> None:
         # urllib3's own retries sleep through a Retry-After, deaf to our stop. All of our callers
         # are loops that try again anyway.
         configuration.retries = False
         configuration.keep_alive = True
         configuration.connection_pool_maxsize = CONNECTIONS
+        self._silence = silence
         self._api = ApiClient(configuration)
         self._api.user_agent = f"outgate/{importlib.metadata.version('outgate')}"
 
@@ -156,7 +160,7 @@ class Client:
             ("resourceVersion", resource_version),
             ("timeoutSeconds", str(watch_seconds())),
         ]
-        response = self._send("GET", target, query=query, read_timeout=READ_TIMEOUT)
+        response = self._send("GET", target, query=query, read_timeout=self._silence)
         return Stream(response, f"watch {target}")
 
     def create(self, kind: Kind[W], body: Mapping[str, Any], *, timeout: float | None = None) -> W:

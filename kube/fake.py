@@ -454,7 +454,7 @@ class FakeApi:
         }
         if taken and not force:
             paths = ", ".join(sorted(".".join(path) for path in taken))
-            raise ApiConflict(f"apply {name}: others own {paths}", status=409)
+            raise ApiConflict(f"apply {name}: conflict: others own {paths}", status=409)
 
     def _own(
         self, of: tuple[Kind[Wire], Key], owner: str, fields: dict[ownership.Path, Any]

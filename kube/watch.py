@@ -162,7 +162,6 @@ class Reflector(Generic[T]):
         except ApiExpired:
             # The pages took longer than the server remembers: all on one, then.
             self._list_by(0, "")
-        self._present()
 
     def _list_by(self, limit: int, version: str) -> None:
         LISTS.labels(self._kind.name).inc()
@@ -176,6 +175,7 @@ class Reflector(Generic[T]):
             for raw in page.items:
                 self._read_into(items, bad, raw)
         self._skipped = bad
+        self._present()
         self._store.replace(items)
         self._version = listed
 
