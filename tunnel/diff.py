@@ -16,11 +16,19 @@ from outgate.tunnel.model import (
     Neighbour,
     Object,
     Operation,
+    OuterRule,
     Route,
     Rule,
 )
 
-_ORDER: dict[type[Object], int] = {FdbEntry: 0, Neighbour: 1, Address: 2, Route: 3, Rule: 4}
+_ORDER: dict[type[Object], int] = {
+    FdbEntry: 0,
+    Neighbour: 1,
+    Address: 2,
+    Route: 3,
+    OuterRule: 4,
+    Rule: 5,
+}
 
 
 def diff(observed: Mesh, desired: Mesh) -> tuple[Operation, ...]:
@@ -31,7 +39,7 @@ def diff(observed: Mesh, desired: Mesh) -> tuple[Operation, ...]:
     operations: list[Operation] = []
     have, want = observed.objects, desired.objects
     if observed.link and (not desired.link or observed.link.fixed != desired.link.fixed):
-        gone = frozenset(each for each in have if not isinstance(each, Rule))
+        gone = frozenset(each for each in have if not isinstance(each, OuterRule | Rule))
         operations += _deletions((have - gone) - want)
         operations.append(DeleteLink(observed.link.name))
         have -= gone

@@ -17,6 +17,7 @@ from outgate.tunnel.model import (
     Neighbour,
     Object,
     Operation,
+    OuterRule,
     Route,
     Rule,
 )
@@ -60,7 +61,9 @@ class FakeKernel:
                     "does not exist",
                 )
                 self._link = None
-                self._objects = {each for each in self._objects if isinstance(each, Rule)}
+                self._objects = {
+                    each for each in self._objects if isinstance(each, OuterRule | Rule)
+                }
             case Add(object_):
                 self._add(object_)
             case Delete(object_):
@@ -68,7 +71,12 @@ class FakeKernel:
                 self._objects.remove(object_)
 
     def _add(self, object_: Object) -> None:
-        _need(isinstance(object_, Rule) or self._link is not None, "add", object_, "no such device")
+        _need(
+            isinstance(object_, OuterRule | Rule) or self._link is not None,
+            "add",
+            object_,
+            "no such device",
+        )
         keys = {_key(each) for each in self._objects}
         _need(_key(object_) not in keys, "add", object_, "exists")
         self._objects.add(object_)
@@ -84,6 +92,8 @@ def _key(object_: Object) -> tuple[type[Object], object]:
             key = (mac,)
         case Route(table, gateway):
             key = (table, gateway.version)
+        case OuterRule(family, port):
+            key = (family, port)
         case Rule(family, mark, mask, table):
             key = (family, mark, mask, table)
     return type(object_), key

@@ -1,8 +1,8 @@
 """The kernel's links, neighbours, routes and ip rules, through pyroute2.
 
 Of them it sees and touches only ours: the device of our name and what is on it, default routes of
-our tables with our protocol, ip rules of our priority with our protocol. The only module that
-imports pyroute2, which takes half a second.
+our tables with our protocol, ip rules with our protocol at our priority or the one before it. The
+only module that imports pyroute2, which takes half a second.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pyroute2 import IPRoute, netns
 from pyroute2.netlink.exceptions import NetlinkError
@@ -27,12 +27,14 @@ from outgate.tunnel.model import (
     ChangeLink,
     Delete,
     DeleteLink,
+    Family,
     FdbEntry,
     Link,
     Mesh,
     Neighbour,
     Object,
     Operation,
+    OuterRule,
     Route,
     Rule,
 )
@@ -47,6 +49,7 @@ _IFA_F_UNUSABLE = 0x01 | 0x20 | 0x40  # temporary, deprecated, tentative
 _SCOPE_GLOBAL = 0
 _IFA_PROTO = "IFA_PROTO"
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_VERSIONS: tuple[tuple[int, Family], ...] = ((socket.AF_INET, 4), (socket.AF_INET6, 6))
 
 
 class MeshKernel:
@@ -86,7 +89,7 @@ class MeshKernel:
         """Remove all that is ours, whoever made it, and only that."""
         observed = self.observe()
         rules: list[Operation] = [
-            Delete(each) for each in observed.objects if isinstance(each, Rule)
+            Delete(each) for each in observed.objects if isinstance(each, OuterRule | Rule)
         ]
         self.apply(rules)
         if observed.link:
@@ -148,19 +151,18 @@ class MeshKernel:
         highest = settings.mark_mask // (settings.mark_mask & -settings.mark_mask)
         return range(settings.table_base, settings.table_base + highest + 1)
 
-    def _rules(self, netlink: Any) -> Iterator[Rule]:
-        versions: tuple[tuple[int, Literal[4, 6]], ...] = (
-            (socket.AF_INET, 4),
-            (socket.AF_INET6, 6),
-        )
-        for family, version in versions:
+    def _rules(self, netlink: Any) -> Iterator[Rule | OuterRule]:
+        priority = self._settings.rule_priority
+        for family, version in _VERSIONS:
             for found in netlink.get_rules(family=family):
-                if (
-                    found.get_attr("FRA_PRIORITY") == self._settings.rule_priority
-                    and found.get_attr("FRA_PROTOCOL") == self._settings.route_protocol
-                ):
+                if found.get_attr("FRA_PROTOCOL") != self._settings.route_protocol:
+                    continue
+                if found.get_attr("FRA_PRIORITY") == priority:
                     mark, mask = found.get_attr("FRA_FWMARK"), found.get_attr("FRA_FWMASK")
                     yield Rule(version, mark or 0, mask or 0, found.get_attr("FRA_TABLE"))
+                if found.get_attr("FRA_PRIORITY") == priority - 1:
+                    first_port, _, _ = (found.get_attr("FRA_DPORT_RANGE") or "0").partition(":")
+                    yield OuterRule(version, int(first_port))
 
     def _perform(self, netlink: Any, operation: Operation) -> None:
         match operation:
@@ -221,6 +223,17 @@ class MeshKernel:
                     fwmask=mask,
                     table=table,
                     priority=self._settings.rule_priority,
+                    protocol=self._settings.route_protocol,
+                )
+            case OuterRule(version, port):
+                netlink.rule(
+                    verb,
+                    family=_family(version),
+                    iifname="lo",
+                    ip_proto=socket.IPPROTO_UDP,
+                    dport_range=f"{port}:{port}",
+                    table=_MAIN_TABLE,
+                    priority=self._settings.rule_priority - 1,
                     protocol=self._settings.route_protocol,
                 )
             case Route(table, gateway):

@@ -80,7 +80,19 @@ class Rule:
     table: int
 
 
-Object = Address | Neighbour | FdbEntry | Route | Rule
+@dataclass(frozen=True, slots=True)
+class OuterRule:
+    """UDP that this node sends to the tunnel's port looks up the main table, before any `Rule`.
+
+    VXLAN routes the outer packet by the mark of the inner one, which is an egress id by then: it
+    would match some gateway's rule, or another owner's, and lead back into the tunnel.
+    """
+
+    family: Family
+    port: int
+
+
+Object = Address | Neighbour | FdbEntry | Route | OuterRule | Rule
 """What is only ever added or deleted, never changed."""
 
 
@@ -108,7 +120,7 @@ class ChangeLink:
 
 @dataclass(frozen=True, slots=True)
 class DeleteLink:
-    """Remove the device; what hangs on it goes with it, the ip rules stay."""
+    """Remove the device; what hangs on it and its routes go with it, the ip rules stay."""
 
     name: str
 

@@ -11,11 +11,13 @@ from ipaddress import IPv4Network, IPv6Network
 from outgate.api.view import DataPathSettings, IPAddress, MeshNode, NodeView
 from outgate.tunnel.model import (
     Address,
+    Family,
     FdbEntry,
     Link,
     Mesh,
     Neighbour,
     Object,
+    OuterRule,
     Route,
     Rule,
 )
@@ -36,6 +38,7 @@ def plan(view: NodeView, settings: DataPathSettings) -> Mesh:
         mtu=settings.mtu,
     )
     objects: set[Object] = {Address(address) for address in tunnel_addresses(node)}
+    objects.add(OuterRule(_family(node.underlay), settings.port))
     for peer in view.peers:
         if peer.name == node.name or peer.underlay.version != node.underlay.version:
             continue  # an IPv4 device can't reach an IPv6 underlay, nor the reverse
@@ -76,7 +79,11 @@ def _replies(settings: DataPathSettings) -> Iterator[Object]:
 def _by_mark(mark: int, gateway: IPAddress, settings: DataPathSettings) -> Iterator[Object]:
     table = settings.table_base + _ordinal(mark, settings.mark_mask)
     yield Route(table, gateway)
-    yield Rule(4 if gateway.version == 4 else 6, mark, settings.mark_mask, table)
+    yield Rule(_family(gateway), mark, settings.mark_mask, table)
+
+
+def _family(address: IPAddress) -> Family:
+    return 4 if address.version == 4 else 6
 
 
 def _ordinal(mark: int, mask: int) -> int:

@@ -21,7 +21,8 @@ from outgate.tunnel import diff as tunnel_diff
 from outgate.tunnel import plan as tunnel_plan
 from outgate.tunnel.kernel import MeshKernel
 
-ID = 7
+ID = 2
+"""On purpose the mark of a gateway node as well: the two must not get in each other's way."""
 EGRESS4 = IPv4Address("198.51.100.7")
 EGRESS6 = IPv6Address("2001:db8:e::7")
 
