@@ -33,6 +33,7 @@ class Stream:
     def __init__(self, response: urllib3.HTTPResponse, request: str) -> None:
         self._response = response
         self._request = request
+        self._closed = False
 
     def __iter__(self) -> Iterator[WatchEvent]:
         """See `Watch`. A line that is no event raises ApiExpired: something was lost."""
@@ -44,17 +45,20 @@ class Stream:
                     if line:
                         yield wire.decode_event(line)
         except urllib3.exceptions.HTTPError as error:
+            if self._closed:
+                return  # by us: what is cut off then is no loss
             raise ApiUnavailable(f"{self._request}: {error}") from error
         except Malformed as error:
             raise ApiExpired(f"{self._request}: not an event: {error}") from error
         finally:
             # Not release_conn(): the rest of an unfinished answer would meet the next request.
             self._response.close()
-        if rest:
+        if rest and not self._closed:
             raise ApiUnavailable(f"{self._request}: cut off in the middle of an event")
 
     def close(self) -> None:
         """See `Watch`."""
+        self._closed = True
         # It may have ended by itself meanwhile, or be just about to.
         with contextlib.suppress(ValueError, RuntimeError, OSError):
             self._response.shutdown()
