@@ -6,11 +6,8 @@ own types, defaults, garbage collection by itself (`collect_garbage`), keyed lis
 
 import contextlib
 import copy
-import itertools
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +16,7 @@ from outgate.api.kinds import OURS, Kind
 from outgate.api.meta import Wire
 from outgate.kube import events, ownership, wire
 from outgate.kube.api import EventType, HasMetadata
+from outgate.kube.calls import Call, Failure
 from outgate.kube.errors import (
     ApiConflict,
     ApiError,
@@ -26,63 +24,17 @@ from outgate.kube.errors import (
     ApiNotFound,
     ApiRefused,
 )
+from outgate.kube.journal import Change, FakeWatch, Journal, Json, event_of, raw
 from outgate.kube.selection import matcher
 from outgate.kube.store import Store
-from outgate.kube.wire import Key, Malformed, Page, WatchEvent
+from outgate.kube.wire import Key, Malformed, Page
 
 W = TypeVar("W", bound=Wire)
-
-Json = dict[str, Any]
 
 MANAGER = "fake"
 """Who owns what was written without a manager."""
 
 CREATED = "2026-01-01T00:00:00Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that the fake was asked, granted or not."""
-
-    method: str
-    kind: str
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
-
-    @property
-    def writes(self) -> bool:
-        """Whether it is one that may change something."""
-        return self.method in ("create", "replace", "apply", "delete")
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    version: int
-    kind: Kind[Wire]
-    before: Json | None
-    after: Json | None
-
-
-@dataclass(slots=True)
-class _Failure:
-    method: str
-    error: ApiError
-    skip: int
-    times: int
-    lost: bool
-
-    def strikes(self, call: Call) -> bool:
-        """Whether this call is one to fail; counts it."""
-        if self.times == 0 or not (
-            self.method in ("*", call.method) or (self.method == "write" and call.writes)
-        ):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        self.times -= 1
-        return True
 
 
 class FakeApi:
@@ -96,33 +48,28 @@ class FakeApi:
         self.calls: list[Call] = []
         self._objects: dict[tuple[Kind[Wire], Key], Json] = {}
         self._owned: dict[tuple[Kind[Wire], Key], dict[str, dict[ownership.Path, Any]]] = {}
-        self._changes: list[_Change] = []
-        self._expired = 0
-        self._hung_up = 0
         self._absent: set[Kind[Wire]] = set()
-        self._failures: list[_Failure] = []
-        self._versions = itertools.count(1)
-        self._version = 0
-        self._changed = threading.Condition(threading.RLock())
-        self._followers: list[Callable[[_Change], None]] = []
+        self._failures: list[Failure] = []
+        self._journal = Journal()
+        self._lock = self._journal.lock
 
     # What tests do behind the clients' back.
 
     def put(self, kind: Kind[W], body: Mapping[str, Any] | W) -> W:
         """Make this the whole object, status included, whatever was there; what it became."""
         full = wire.full_body(kind, msgspec.to_builtins(body))
-        with self._changed:
+        with self._lock:
             return self._store(kind, full, self._objects.get((kind, _key(full))))
 
     def put_unreadable(self, kind: Kind[Wire], body: Mapping[str, Any]) -> None:
         """`put` without looking whether it can be read: as after an upgrade of the CRD."""
         full = wire.full_body(kind, body)
-        with self._changed:
+        with self._lock:
             self._write(kind, full, self._objects.get((kind, _key(full))))
 
     def drop(self, kind: Kind[Wire], name: str, *, namespace: str = "") -> None:
         """Remove the object, if it is there."""
-        with self._changed:
+        with self._lock:
             self._remove(kind, (namespace, name))
 
     def fail(
@@ -132,27 +79,21 @@ class FakeApi:
 
         `method` may be `*` (any) or `write` (any that writes). `lost`: only the answer is lost.
         """
-        with self._changed:
-            self._failures.append(_Failure(method, error, skip, times, lost))
+        with self._lock:
+            self._failures.append(Failure(method, error, skip, times, lost))
 
     def hang_up(self) -> None:
         """End all running watches, as a server does now and then."""
-        with self._changed:
-            self._hung_up += 1
-            self._changed.notify_all()
+        self._journal.hang_up()
 
     def expire(self) -> None:
         """Forget all resource versions so far: watches end with 410 and must list again."""
-        with self._changed:
-            self._version = next(self._versions)
-            self._expired = self._version
-            self._changed.notify_all()
+        self._journal.expire()
 
     def unknown(self, kind: Kind[Wire], *, unknown: bool = True) -> None:
         """Behave as if the kind's CRD were not there (or were there again)."""
-        with self._changed:
+        with self._lock:
             (self._absent.add if unknown else self._absent.discard)(kind)
-            self._changed.notify_all()
 
     def store(
         self,
@@ -168,8 +109,8 @@ class FakeApi:
         )
         store: Store[W] = Store()
 
-        def follow(change: _Change) -> None:
-            event = _event(change, kind, selects)
+        def follow(change: Change) -> None:
+            event = event_of(change, kind, selects)
             if event is None:
                 return
             key = wire.key_of(wire.decode_meta(event.object))
@@ -178,19 +119,19 @@ class FakeApi:
             else:
                 store.put(key, wire.decode(kind, event.object))
 
-        with self._changed:
+        with self._lock:
             values = {
                 key: _decoded(kind, item)
                 for (known, key), item in self._objects.items()
                 if known == kind and selects(item)
             }
             store.replace(values)
-            self._followers.append(follow)
+            self._journal.follow(follow)
         return store
 
     def collect_garbage(self) -> None:
         """Delete what has owners, all of which are gone: the controller manager's duty."""
-        with self._changed:
+        with self._lock:
             while orphans := self._orphans():
                 for kind, key in orphans:
                     self._remove(kind, key)
@@ -249,11 +190,11 @@ class FakeApi:
         )
         with self._called(kind, Call("list", kind.name, namespace)):
             found = [
-                _raw(item)
+                raw(item)
                 for (known, _), item in sorted(self._objects.items(), key=lambda entry: entry[0][1])
                 if known == kind and selects(item)
             ]
-            version = str(self._version)
+            version = str(self._journal.version)
         size = limit or max(1, len(found))
         for start in range(0, max(1, len(found)), size):
             more = "more" if start + size < len(found) else ""
@@ -267,16 +208,16 @@ class FakeApi:
         namespace: str = "",
         field_selector: str = "",
         label_selector: str = "",
-    ) -> "FakeWatch":
+    ) -> FakeWatch:
         """See `Api.watch`."""
         selects = matcher(
             namespace=namespace, field_selector=field_selector, label_selector=label_selector
         )
         with self._called(kind, Call("watch", kind.name, namespace)):
             since = int(resource_version or 0)
-            if since < self._expired:
+            if since < self._journal.expired:
                 raise ApiExpired(f"watch {kind.plural}: too old resource version", status=410)
-            return FakeWatch(self, kind, since, selects)
+            return FakeWatch(self._journal, kind, since=since, selects=selects)
 
     def create(self, kind: Kind[W], body: Mapping[str, Any], *, timeout: float | None = None) -> W:
         """See `Api.create`."""
@@ -371,7 +312,7 @@ class FakeApi:
 
     @contextlib.contextmanager
     def _called(self, kind: Kind[Wire], call: Call) -> Iterator[None]:
-        with self._changed:
+        with self._lock:
             self.calls.append(call)
             failure = next((each for each in self._failures if each.strikes(call)), None)
             if failure is not None and not failure.lost:
@@ -418,24 +359,15 @@ class FakeApi:
             metadata["resourceVersion"] = old["resourceVersion"]
             if item == before:
                 return before  # like the real one: a write that changes nothing is none
-        self._version = next(self._versions)
-        metadata["resourceVersion"] = str(self._version)
         self._objects[kind, _key(item)] = item
-        self._tell(_Change(self._version, kind, before, item))
+        self._journal.add(kind, before, item)
         return item
 
     def _remove(self, kind: Kind[Wire], key: Key) -> None:
         before = self._objects.pop((kind, key), None)
         self._owned.pop((kind, key), None)
         if before is not None:
-            self._version = next(self._versions)
-            self._tell(_Change(self._version, kind, before, None))
-
-    def _tell(self, change: _Change) -> None:
-        self._changes.append(change)
-        for follow in self._followers:
-            follow(change)
-        self._changed.notify_all()
+            self._journal.add(kind, before, None)
 
     def _refuse_conflicts(
         self,
@@ -477,77 +409,6 @@ class FakeApi:
             if (owners := item["metadata"].get("ownerReferences"))
             and not any(owner["uid"] in alive for owner in owners)
         )
-
-    def _epoch(self) -> tuple[int, int]:
-        """Changes when running watches have to end."""
-        return self._hung_up, self._expired
-
-    def _next_change(self, position: int, over: Callable[[], bool]) -> _Change | None:
-        """The change at that position of the log, once there is one; None if it is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._changes) > position or over())
-            return None if over() else self._changes[position]
-
-
-class FakeWatch:
-    """A `Watch` of the fake."""
-
-    def __init__(
-        self,
-        api: FakeApi,
-        kind: Kind[Wire],
-        since: int,
-        selects: Callable[[Mapping[str, Any]], bool],
-    ) -> None:
-        self._api = api
-        self._kind = kind
-        self._since = since
-        self._selects = selects
-        self._closed = False
-        self._begun = api._epoch()
-
-    def __iter__(self) -> Iterator[WatchEvent]:
-        """See `Watch`."""
-        for position in itertools.count():
-            change = self._api._next_change(position, self._over)
-            if change is None:
-                break
-            event = _event(change, self._kind, self._selects)
-            if event is not None and change.version > self._since:
-                self._since = change.version
-                yield event
-        if not self._closed and self._since < self._api._expired:
-            gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
-            yield WatchEvent("ERROR", _raw(gone))
-
-    def _over(self) -> bool:
-        return self._closed or self._begun != self._api._epoch()
-
-    def close(self) -> None:
-        """See `Watch`."""
-        with self._api._changed:
-            self._closed = True
-            self._api._changed.notify_all()
-
-
-def _event(
-    change: _Change, kind: Kind[Wire], selects: Callable[[Mapping[str, Any]], bool]
-) -> WatchEvent | None:
-    """What a watcher with that selection sees of a change: nothing, if it concerns others."""
-    if change.kind != kind:
-        return None
-    was = change.before is not None and selects(change.before)
-    if change.after is not None and selects(change.after):
-        return WatchEvent("MODIFIED" if was else "ADDED", _raw(change.after))
-    if change.before is None or not was:
-        return None
-    last = copy.deepcopy(change.before)
-    last["metadata"]["resourceVersion"] = str(change.version)
-    return WatchEvent("DELETED", _raw(last))
-
-
-def _raw(item: Mapping[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(wire.encode(item))
 
 
 def _decoded(kind: Kind[W], item: Mapping[str, Any]) -> W:

@@ -12,7 +12,8 @@ from outgate.api.kinds import CONFIG_MAP, POD, Kind
 from outgate.api.meta import Wire
 from outgate.daemon.backoff import Backoff
 from outgate.kube.errors import ApiError, ApiExpired, ApiNotFound, ApiRefused, ApiUnavailable
-from outgate.kube.fake import FakeApi, FakeWatch
+from outgate.kube.fake import FakeApi
+from outgate.kube.journal import FakeWatch
 from outgate.kube.store import Store
 from outgate.kube.watch import Reflector
 
