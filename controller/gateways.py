@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import ip_address
 
 from outgate.api.core import Node
 from outgate.api.gateway import EgressGateway, IPPools
 from outgate.api.selector import selects
+from outgate.controller.addresses import parse
 from outgate.controller.ipam import FamilyPool, GatewayPools, Shortfall, check_address
 from outgate.controller.pools import Pool, Version, read_pool, read_reserved
 
@@ -127,10 +127,7 @@ def _with_default(
             "all of it is reserved, another gateway's, or invalid",
         )
         return replace(family, shortfall=lack)
-    try:
-        kept = ip_address(had)
-    except ValueError:
-        kept = None
+    kept = parse(had)
     if kept is None or kept not in family.usable:
         kept = family.usable.address(family.usable.at(0))
     return replace(family, default=kept)

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heapify, heapreplace
-from ipaddress import ip_address
 from typing import Literal
 
 from outgate.api.policy import AnyPolicy
 from outgate.api.view import IPAddress
+from outgate.controller.addresses import parse
 from outgate.controller.pools import Pool, Version
 
 Method = Literal["Default", "RoundRobin", "Random", "Fixed", "NodeIP"]
@@ -161,9 +161,8 @@ def _fixed(pools: GatewayPools, wish: Wish) -> Grant:
 def check_address(text: str, *, family: FamilyPool, gateway: str) -> IPAddress | Shortfall:
     """The address if the gateway may give it out, else why not, and what would be right."""
     name = f"IPv{family.version}"
-    try:
-        address = ip_address(text)
-    except ValueError:
+    address = parse(text)
+    if address is None:
         return Shortfall("AddressNotInPool", f"{text!r} is not an {name} address")
     if address in family.usable:
         return address
@@ -205,11 +204,8 @@ class _Picker:
 
     def keep(self, text: str) -> IPAddress | None:
         """A recorded address, if the pool still has it."""
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return None
-        return address if address in self._pool else None
+        address = parse(text)
+        return address if address is not None and address in self._pool else None
 
     def pick(self, wish: Wish) -> _Choice:
         """The next (rr) or any (random) address that no policy uses."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from outgate.api.core import Namespace
 from outgate.api.kinds import EGRESS_CLUSTER_POLICY, EGRESS_POLICY, Kind
@@ -10,6 +9,7 @@ from outgate.api.match import gateway_in_force
 from outgate.api.policy import AnyPolicy, AssignedEIP, EgressClusterPolicy, PolicyStatus
 from outgate.api.tunnel import EgressTunnel
 from outgate.api.view import IPAddress
+from outgate.controller.addresses import parse, text_of
 from outgate.controller.gateways import PoolsRead
 from outgate.controller.ids import EgressKey
 from outgate.controller.ipam import Grant, Wish, allocate, wish_of
@@ -24,21 +24,21 @@ NODE_IP = ""
 class Resolved:
     """A policy with the gateway in force and its grant.
 
-    With no gateway to go to, `grant` is None, and `trouble` says why (reason, message).
+    With no gateway to go to, `grant` is None, and `trouble` says why (reason, message). addresses:
+    those that it uses, IPv4 first, as texts; `NODE_IP` for the node's own.
     """
 
     policy: AnyPolicy
     gateway: str
     grant: Grant | None
+    addresses: tuple[str, ...] = ()
     trouble: tuple[str, str] = ("", "")
 
-    def addresses(self) -> tuple[str, ...]:
-        """The addresses that it uses, IPv4 first, as texts; `NODE_IP` for the node's own."""
-        if self.grant is None:
-            return ()
-        if self.grant.method == "NodeIP":
-            return (NODE_IP,)
-        return tuple(str(ip) for ip in (self.grant.ipv4, self.grant.ipv6) if ip is not None)
+
+def _addresses(grant: Grant) -> tuple[str, ...]:
+    if grant.method == "NodeIP":
+        return (NODE_IP,)
+    return tuple(text_of(address) for address in (grant.ipv4, grant.ipv6) if address is not None)
 
 
 def key_of(policy: AnyPolicy) -> str:
@@ -64,17 +64,18 @@ def resolve(
         gateways.append(gateway)
         if gateway in pools:
             wishes.setdefault(gateway, []).append(wish_of(policy, key=key_of(policy)))
-    grants = {
-        (gateway, key): grant
-        for gateway, asked in wishes.items()
-        for key, grant in allocate(pools[gateway].pools, asked).items()
-    }
-    return tuple(
-        Resolved(policy, gateway, grants[gateway, key_of(policy)])
-        if gateway in pools
-        else Resolved(policy, gateway, None, _no_gateway(policy, gateway))
-        for policy, gateway in zip(ordered, gateways, strict=True)
-    )
+    grants: dict[str, Grant] = {}
+    for gateway, asked in wishes.items():
+        grants.update(allocate(pools[gateway].pools, asked))
+    resolved: list[Resolved] = []
+    for policy, gateway in zip(ordered, gateways, strict=True):
+        grant = grants.get(key_of(policy))
+        if grant is None:
+            trouble = _no_gateway(policy, gateway)
+            resolved.append(Resolved(policy, gateway, None, trouble=trouble))
+        else:
+            resolved.append(Resolved(policy, gateway, grant, _addresses(grant)))
+    return tuple(resolved)
 
 
 def _no_gateway(policy: AnyPolicy, gateway: str) -> tuple[str, str]:
@@ -96,7 +97,7 @@ def _no_gateway(policy: AnyPolicy, gateway: str) -> tuple[str, str]:
 def in_use(resolved: Iterable[Resolved]) -> dict[EgressKey, None]:
     """The addresses that policies are to use, each once."""
     return dict.fromkeys(
-        (entry.gateway, address) for entry in resolved for address in entry.addresses()
+        (entry.gateway, address) for entry in resolved for address in entry.addresses
     )
 
 
@@ -118,16 +119,16 @@ def still_shown(
             continue
         families = ((status.eip.ipv4, read.pools.v4), (status.eip.ipv6, read.pools.v6))
         for text, family in families:
-            address = _parse(text)
+            address = parse(text)
             if address is not None and address in family.usable:
-                yield status.gateway, str(address)
+                yield status.gateway, text_of(address)
 
 
 def pairs_of(resolved: Iterable[Resolved]) -> dict[str, dict[str, set[str]]]:
     """By gateway: each address's partners, of the other family, in the same policies."""
     pairs: dict[str, dict[str, set[str]]] = {}
     for entry in resolved:
-        match entry.addresses():
+        match entry.addresses:
             case (v4, v6):
                 of = pairs.setdefault(entry.gateway, {})
                 of.setdefault(v4, set()).add(v6)
@@ -146,7 +147,7 @@ def status_of(
 ) -> PolicyStatus:
     """The policy's status. `holders`: address in use → node; `short`: those without an id."""
     policy, grant = entry.policy, entry.grant
-    keys = [(entry.gateway, address) for address in entry.addresses()]
+    keys = [(entry.gateway, address) for address in entry.addresses]
     nodes = tuple(dict.fromkeys(filter(None, (holders.get(key, "") for key in keys))))
     found = (
         _ready(entry, keys=keys, nodes=nodes, holders=holders, short=short),
@@ -203,7 +204,7 @@ def _ready(
 def _allocated(entry: Resolved) -> Finding:
     if entry.grant is None:
         return Finding("Allocated", False, entry.trouble[0])
-    addresses = entry.addresses()
+    addresses = entry.addresses
     if not addresses and entry.grant.shortfall is not None:
         return Finding("Allocated", False, entry.grant.shortfall.reason)
     # The reason is also how the next pass knows that a pick is still what the policy asks for.
@@ -232,12 +233,5 @@ def writes_of(policy: AnyPolicy, status: PolicyStatus) -> list[Apply]:
     return [Apply(kind, meta.name, {"status": status}, meta.namespace, "status", told)]
 
 
-def _parse(text: str) -> IPAddress | None:
-    try:
-        return ip_address(text) if text else None
-    except ValueError:
-        return None
-
-
 def _text(address: IPAddress | None) -> str:
-    return "" if address is None else str(address)
+    return "" if address is None else text_of(address)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from outgate.api.core import Node
 from outgate.api.gateway import (
@@ -14,6 +13,7 @@ from outgate.api.gateway import (
 )
 from outgate.api.kinds import EGRESS_GATEWAY
 from outgate.api.tunnel import EgressTunnel
+from outgate.controller.addresses import parse, text_of
 from outgate.controller.assign import assign
 from outgate.controller.eligibility import Verdict, judge
 from outgate.controller.gateways import PoolsRead
@@ -91,9 +91,9 @@ def status_of(
         for address in sorted(served.holders, key=_order)
         if (name, address) in ids
     )
-    used = [ip_address(address) for address in served.holders if address]
-    numbers4 = [int(ip) for ip in used if ip.version == 4]
-    numbers6 = [int(ip) for ip in used if ip.version == 6]
+    used = [address for text in served.holders if (address := parse(text)) is not None]
+    numbers4 = [int(address) for address in used if address.version == 4]
+    numbers6 = [int(address) for address in used if address.version == 6]
     findings = [_ready(served), _valid(served, short=[key for key in short if key[0] == name])]
     if gateway.spec.cluster_default:
         findings.append(_default(name, default=default))
@@ -212,14 +212,12 @@ def _default(name: str, *, default: str) -> Finding:
 
 
 def _order(address: str) -> tuple[int, int]:
-    if not address:
-        return 0, 0
-    parsed = ip_address(address)
-    return parsed.version, int(parsed)
+    parsed = parse(address)
+    return (parsed.version, int(parsed)) if parsed is not None else (0, 0)
 
 
 def _text(family: FamilyPool) -> str:
-    return "" if family.default is None else str(family.default)
+    return "" if family.default is None else text_of(family.default)
 
 
 def _total(family: FamilyPool) -> int:

@@ -18,6 +18,7 @@ from outgate.api.endpoint import (
 from outgate.api.match import pod_addresses
 from outgate.api.meta import API_VERSION, LABEL_MAX, NAME_MAX, ObjectMeta, OwnerReference
 from outgate.api.policy import AnyPolicy, EgressClusterPolicy
+from outgate.controller.addresses import text_of
 
 AnySlice = EgressEndpointSlice | EgressClusterEndpointSlice
 _Key = tuple[str, str]  # namespace and name of a pod
@@ -30,8 +31,8 @@ def endpoint_of(pod: Pod) -> Endpoint:
         ns=pod.metadata.namespace,
         pod=pod.metadata.name,
         node=pod.spec.node_name,
-        ipv4=tuple(str(address) for address in addresses if address.version == 4),
-        ipv6=tuple(str(address) for address in addresses if address.version == 6),
+        ipv4=tuple(text_of(address) for address in addresses if address.version == 4),
+        ipv6=tuple(text_of(address) for address in addresses if address.version == 6),
     )
 
 
@@ -119,6 +120,22 @@ def same(slice_: AnySlice, wanted: AnySlice) -> bool:
         slice_.endpoints == wanted.endpoints
         and slice_.metadata.labels.get(POLICY_LABEL) == label
         and owner_uid(slice_) == owner_uid(wanted)
+    )
+
+
+def settled(
+    policy: AnyPolicy, *, endpoints: Sequence[Endpoint], existing: Sequence[AnySlice]
+) -> bool:
+    """Whether the slices list just these endpoints: the same answer as `slices_of`, sooner."""
+    return (
+        len(existing) == -(-len(endpoints) // ENDPOINTS_MAX)
+        and sum(len(slice_.endpoints) for slice_ in existing) == len(endpoints)
+        and {(e.ns, e.pod): e for slice_ in existing for e in slice_.endpoints}
+        == {(e.ns, e.pod): e for e in endpoints}
+        and all(
+            slice_.metadata.labels.get(POLICY_LABEL) == label_value(policy.metadata.name)
+            for slice_ in existing
+        )
     )
 
 

@@ -75,15 +75,14 @@ def info_writes(
 
 
 def slice_writes(
-    policy: AnyPolicy, *, pods: Sequence[Pod], existing: Iterable[slices.AnySlice]
+    policy: AnyPolicy, *, pods: Sequence[Pod], existing: Sequence[slices.AnySlice]
 ) -> list[Write]:
     """The slices of one policy: those that differ, and those that are to go."""
-    have = {slice_.metadata.name: slice_ for slice_ in existing}
-    if not pods and not have:
+    endpoints = [slices.endpoint_of(pod) for pod in pods]
+    if slices.settled(policy, endpoints=endpoints, existing=existing):
         return []
-    wanted = slices.slices_of(
-        policy, endpoints=[slices.endpoint_of(pod) for pod in pods], existing=have.values()
-    )
+    have = {slice_.metadata.name: slice_ for slice_ in existing}
+    wanted = slices.slices_of(policy, endpoints=endpoints, existing=existing)
     writes: list[Write] = []
     for slice_ in wanted:
         known = have.pop(slice_.metadata.name, None)
