@@ -59,6 +59,8 @@ def static_chains(settings: DataPathSettings, *, candidate: bool) -> Mapping[str
         "bound": _BOUND,
         "mss": _mss(settings),
     }
+    if candidate:
+        chains["zone"] = _zone(settings)
     if settings.reply_route and candidate:
         chains["reply"] = _reply(settings)
         chains["errors"] = _ERRORS
@@ -91,6 +93,17 @@ def node_chains(settings: DataPathSettings) -> Mapping[str, Chain]:
 def _set_mark(mark: int, *, settings: DataPathSettings) -> str:
     others = 0xFFFFFFFF & ~settings.mark_mask
     return f"meta mark set meta mark & {others:#010x} | {mark:#x}"
+
+
+def _zone(settings: DataPathSettings) -> Chain:
+    # A flow whose policy gets another address arrives with another egress id. Another id is another
+    # zone, so it is another flow here and gets its own binding, at once; the replies' half is in
+    # no zone. The seed is fixed: a restart must find the flows where they were.
+    zone = "jhash meta mark mod 65535 seed 0x1"
+    return Chain(
+        hook=Hook("filter", "prerouting", -300),  # raw: before conntrack
+        rules=(f'iifname "{settings.device}" ct original zone set {zone}',),
+    )
 
 
 def _early(settings: DataPathSettings) -> Chain:
