@@ -128,7 +128,7 @@ class Reporter:
         self._error = ""
 
     def ready(self) -> bool:
-        """Whether a report has ever arrived; that the API is away later is not this node's fault."""
+        """Whether a report has ever arrived: an API that is away later is not this node's fault."""
         return self._said is not None
 
     def changed(self) -> None:

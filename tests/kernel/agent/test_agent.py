@@ -1,0 +1,285 @@
+"""Whole agents on real kernels: three nodes in namespaces, an API server in memory."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.harness import NODES, Namespace, Topology, node_address, pod_address
+from kernel.traffic import Flow, Outside, is_silent, seen_as
+from unit.agent.cluster import gateway, info, pod, policy
+
+from outgate.agent.config import AgentSettings
+from outgate.agent.reconcile import Reconciler
+from outgate.agent.wiring import tasks_of
+from outgate.api.core import Namespace as KubeNamespace
+from outgate.api.kinds import (
+    EGRESS_CLUSTER_INFO,
+    EGRESS_GATEWAY,
+    EGRESS_POLICY,
+    EGRESS_TUNNEL,
+    NAMESPACE,
+    POD,
+)
+from outgate.api.meta import ObjectMeta
+from outgate.api.policy import AssignedEIP, PolicyStatus
+from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
+from outgate.api.view import IPAddress
+from outgate.kube.fake import FakeApi
+from outgate.vip.glance import perhaps_owned
+from outgate.vip.holder import Holder
+from outgate.vip.kernel import AddressKernel
+from outgate.vip.server import VipServer
+from outgate.vip.wire import RawWire
+
+pytestmark = pytest.mark.kernel
+
+EIP = {4: ip_address("198.51.100.7"), 6: ip_address("2001:db8:e::7")}
+OTHER = {4: ip_address("198.51.100.8"), 6: ip_address("2001:db8:e::8")}
+IDS = {EIP[4]: 11, EIP[6]: 12, OTHER[4]: 21, OTHER[6]: 22}
+INSIDE = ("10.244.0.0/16", "192.0.2.0/24", "2001:db8:a0::/44", "2001:db8:1::/64")
+UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
+VERSIONS = (4, 6)
+
+
+def eventually(true: Callable[[], object], *, within: float = 15.0) -> None:
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, "not in time"
+        threading.Event().wait(0.02)
+
+
+@dataclass
+class Agent:
+    """A node's agent and vip process, as threads in its namespace."""
+
+    node: str
+    namespace: Namespace
+    api: FakeApi
+    folder: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+    reconciler: Reconciler | None = None
+
+    def start(self) -> None:
+        self.stop, self.threads = threading.Event(), []
+        self.namespace.inside(self._start)
+
+    def _start(self) -> None:
+        path = self.folder / f"{self.node}.sock"
+        holder = Holder(addresses=AddressKernel, wire=RawWire, adopt=perhaps_owned)
+        settings = AgentSettings(node=self.node, vip_socket=path)
+        tasks, self.reconciler, self.drops = tasks_of(self.api, settings, first_time=lambda: None)
+        for task in (VipServer(holder, path=path), *tasks):
+            thread = threading.Thread(target=task.run, args=(self.stop,), daemon=True)
+            thread.start()
+            self.threads.append(thread)
+
+    def halt(self) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(10.0)
+            assert not thread.is_alive(), f"{thread} does not stop"
+
+    def ready(self) -> bool:
+        return self.reconciler is not None and self.reconciler.ready()
+
+
+class World:
+    """What the controller would have written, and the agents that act on it."""
+
+    def __init__(self, topology: Topology, folder: Path) -> None:
+        self.topology = topology
+        self.api = FakeApi()
+        self.agents = {name: Agent(name, topology.nodes[name], self.api, folder) for name in NODES}
+        self.api.put(EGRESS_CLUSTER_INFO, info(*INSIDE))
+        self.api.put(NAMESPACE, KubeNamespace(metadata=ObjectMeta(name="shop")))
+        for number, name in enumerate(NODES, start=1):
+            spec = EgressTunnelSpec(
+                index=number,
+                mac=f"02:00:00:00:00:{number:02x}",
+                ipv4=f"198.18.192.{number}",
+                ipv6=f"fd6f:7574:6761:7465::{number:x}",
+                mark=number - 1,
+            )
+            self.api.put(EGRESS_TUNNEL, EgressTunnel(metadata=ObjectMeta(name=name), spec=spec))
+            ips = tuple(str(pod_address(name, version)) for version in VERSIONS)
+            self.api.put(POD, pod(name, node=name, ips=ips))
+        self.hold("first")
+
+    def hold(self, node: str) -> None:
+        entries = [(str(address), id_, node) for address, id_ in IDS.items()]
+        self.api.put(EGRESS_GATEWAY, gateway(*entries, ("", 30, "second")))
+
+    def policy(self, eip: Mapping[int, IPAddress] | None = None, **changes: Any) -> None:
+        chosen = eip or EIP
+        given = AssignedEIP(ipv4=str(chosen[4]), ipv6=str(chosen[6]))
+        status = PolicyStatus(gateway="egw", eip=given)
+        self.api.put(EGRESS_POLICY, policy(**{"status": status, **changes}))
+
+    def start(self) -> None:
+        for agent in self.agents.values():
+            agent.start()
+        eventually(lambda: all(agent.ready() for agent in self.agents.values()))
+        # Ready is not yet in touch: peers have to have heard of each other's underlay.
+        eventually(lambda: all(self._peers(name) == 2 for name in ("first", "second")))
+
+    def _peers(self, name: str) -> int:
+        return self.topology.nodes[name].run("bridge fdb show dev outgate").count("dst 192.0.2.")
+
+    def addresses(self, name: str) -> str:
+        return self.topology.nodes[name].run("ip -o addr show dev eth0")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    topology = Topology()
+    made = World(topology, tmp_path)
+    try:
+        yield made
+    finally:
+        for agent in made.agents.values():
+            agent.halt()
+        topology.delete()
+
+
+@contextmanager
+def running(world: World) -> Iterator[dict[tuple[str, int], Flow]]:
+    """UDP flows of all pods to the outside, that go on."""
+    world.start()
+    with Outside(world.topology.outside), ExitStack() as stack:
+        yield {
+            (name, version): stack.enter_context(
+                Flow(world.topology.pods[name], version=version, kind=UDP)
+            )
+            for name in NODES
+            for version in VERSIONS
+        }
+
+
+def sees(flow: Flow, address: IPAddress) -> Callable[[], bool]:
+    """Whether the flow goes on, seen as that address."""
+
+    def now() -> bool:
+        try:
+            return flow.seen_as() == address
+        except OSError:
+            return False
+
+    return now
+
+
+def begins(pod: Namespace, version: int, address: IPAddress) -> Callable[[], bool]:
+    """Whether a new flow of the pod is seen as that address."""
+
+    def now() -> bool:
+        try:
+            return seen_as(pod, version=version, kind=UDP) == address
+        except OSError:
+            return False
+
+    return now
+
+
+def test_pods_leave_with_their_address_from_every_node_and_policies_come_and_go(
+    world: World,
+) -> None:
+    with running(world) as flows:
+        for (name, version), flow in flows.items():
+            assert flow.seen_as() == node_address(name, version)
+        world.policy()
+        # Flows that ran before the policy move too: nobody has to restart his pods.
+        for (_, version), flow in flows.items():
+            eventually(sees(flow, EIP[version]))
+        for name in NODES:
+            for version in VERSIONS:
+                assert seen_as(world.topology.pods[name], version=version, kind=TCP) == EIP[version]
+        world.policy(OTHER)
+        for (_, version), flow in flows.items():
+            eventually(sees(flow, OTHER[version]))
+        world.api.drop(EGRESS_POLICY, "p", namespace="shop")
+        for (name, version), flow in flows.items():
+            eventually(sees(flow, node_address(name, version)))
+
+
+def test_the_address_moves_and_running_flows_keep_it(world: World) -> None:
+    world.policy()
+    with running(world) as flows:
+        for (_, version), flow in flows.items():
+            eventually(sees(flow, EIP[version]))
+        assert str(EIP[4]) in world.addresses("first")
+        world.hold("second")
+        for (_, version), flow in flows.items():
+            eventually(sees(flow, EIP[version]))
+        eventually(lambda: str(EIP[6]) in world.addresses("second"))
+        eventually(lambda: str(EIP[4]) not in world.addresses("first"))
+
+
+def test_the_gateway_nodes_own_address_serves_and_no_holder_is_silence(world: World) -> None:
+    world.policy(status=PolicyStatus(gateway="egw", use_node_ip=True))
+    with running(world):
+        pods = world.topology.pods
+        for version in VERSIONS:
+            eventually(begins(pods["worker"], version, node_address("second", version)))
+        world.policy()
+        world.hold("")
+        eventually(lambda: is_silent(pods["worker"]))
+        assert is_silent(pods["first"], version=6)
+        eventually(lambda: world.agents["worker"].drops()["no_gateway"] > 0)
+
+
+def test_an_agents_restart_breaks_no_connection(world: World) -> None:
+    world.policy()
+    with running(world):
+        pods = world.topology.pods
+        for version in VERSIONS:
+            eventually(begins(pods["worker"], version, EIP[version]))
+        with Flow(pods["worker"]) as four, Flow(pods["worker"], version=6) as six:
+            assert (four.seen_as(), six.seen_as()) == (EIP[4], EIP[6])
+            for name in ("worker", "first"):
+                world.agents[name].halt()
+                assert four.seen_as() == EIP[4]
+                world.agents[name].start()
+                eventually(world.agents[name].ready)
+                assert (four.seen_as(), six.seen_as()) == (EIP[4], EIP[6])
+
+
+def test_cleanup_removes_all_that_is_ours_and_nothing_else(world: World) -> None:
+    world.policy()
+    node = world.topology.nodes["first"]
+    node.ip(
+        "addr add 198.51.100.200/32 dev eth0",
+        "rule add fwmark 0x1/0xff lookup 100 priority 91",
+        "route add 192.0.2.128/25 dev eth0 table 7701 proto static",
+    )
+    node.run("nft add table inet outgate_other")
+    node.run("nft add table ip outgate")
+    before = node.state()
+    world.start()
+    eventually(lambda: str(EIP[4]) in world.addresses("first"))
+    for agent in world.agents.values():
+        agent.halt()
+    assert node.state() != before
+    command = f"{Path(sys.executable)} -m outgate.agent --cleanup"
+    said = node.run(command)
+    assert f"removed address {EIP[4]} on eth0" in said
+    assert "removed nftables table inet outgate" in said
+    assert "removed nftables table netdev outgate" in said
+    assert "removed device outgate" in said
+    assert node.state() == before
+    assert node.run(command) == "nothing of Outgate's is on this node\n"
+
+
+def test_a_setting_that_cannot_work_ends_the_process_with_a_sentence() -> None:
+    command = [sys.executable, "-m", "outgate.agent", "--mark-mask", "0x5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "its bits must be contiguous" in done.stderr
