@@ -3,6 +3,7 @@
 Plain HTTP without authentication: nothing here tells a secret, and nothing changes state.
 """
 
+import errno
 import socket
 import sys
 import threading
@@ -147,6 +148,8 @@ def _listen(address: str, port: int, answer: _Answer) -> _Server:
         return _Server((address, port), Handler)
     try:
         return _Server6(("::", port), Handler)
-    except OSError:
-        # A kernel without IPv6. If the port is taken, this raises it again.
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+        # A kernel without IPv6.
         return _Server(("0.0.0.0", port), Handler)

@@ -6,6 +6,7 @@ their refresh): its models cost 20 times the memory, and its watches have no bac
 
 import importlib.metadata
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import urllib3
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException, OpenApiException
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from urllib3.util.ssl_ import create_urllib3_context
 
 from outgate.api.kinds import Kind
 from outgate.api.meta import Wire
@@ -50,6 +52,11 @@ class Client:
         configuration.connection_pool_maxsize = CONNECTIONS
         self._silence = silence
         self._api = ApiClient(configuration)
+        # Python 3.13 refuses certificates that Go takes, such as one without an Authority Key
+        # Identifier; many clusters have these. The chain is verified all the same.
+        tls = create_urllib3_context()
+        tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
         self._api.user_agent = f"outgate/{importlib.metadata.version('outgate')}"
 
     @classmethod
@@ -307,8 +314,8 @@ class Client:
         except (urllib3.exceptions.HTTPError, ApiException) as error:
             raise ApiUnavailable(f"{method} {target}: {_reason(error)}") from error
         except (OpenApiException, ConfigException, OSError) as error:
-            # The service account's token can't be read, or the like: it may come back.
-            raise ApiUnavailable(f"{method} {target}: no credentials: {error}") from error
+            # The service account's token, or a certificate, can't be read: it may come back.
+            raise ApiUnavailable(f"{method} {target}: not sent: {error}") from error
         raise _refusal(response, text, method, target)
 
 

@@ -45,37 +45,41 @@ class Belief:
     """What a candidate knows: the record (None: there is none), since when, by its own clock.
 
     `renewed`: when it sent its last renewal that was granted; None if it holds nothing.
+    `vanished`: what the record was before somebody deleted it.
     """
 
     record: Record | None = None
     seen: float = 0.0
     renewed: float | None = None
+    vanished: Record | None = None
 
 
 def observe(belief: Belief, record: Record | None, *, now: float) -> Belief:
     """The belief after reading the record: time counts from when it was first seen like this."""
     if record == belief.record:
         return belief
-    if record is None or belief.record is None or record.holder != belief.record.holder:
+    if record is None:
+        return Belief(seen=now, vanished=belief.record)
+    if belief.record is None or record.holder != belief.record.holder:
         return Belief(record=record, seen=now)
     return replace(belief, record=record, seen=now)
 
 
 def granted(belief: Belief, record: Record, *, sent: float) -> Belief:
     """The belief after a write of ours, sent at that time, has become the record."""
-    return replace(belief, record=record, seen=sent, renewed=sent)
+    return replace(belief, record=record, seen=sent, renewed=sent, vanished=None)
 
 
 def decide(belief: Belief, *, me: str, now: float) -> Step:
     """What to do next. Every step but waiting is a compare-and-swap on the record's version."""
     record = belief.record
-    if record is None:
-        return "create"
-    if record.holder == me:
+    if record is not None and record.holder == me:
         return "renew"
-    if not record.holder or now >= belief.seen + record.duration:
-        return "take"
-    return "wait"
+    # Deleting the lease does not depose whoever held it: they lead on until they notice.
+    held = record or belief.vanished
+    if held is not None and held.holder not in ("", me) and now < belief.seen + held.duration:
+        return "wait"
+    return "create" if record is None else "take"
 
 
 def leads(belief: Belief, *, me: str, now: float, timing: Timing) -> bool:

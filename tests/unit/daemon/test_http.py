@@ -1,3 +1,4 @@
+import errno
 import http.client
 import socket
 import threading
@@ -72,6 +73,19 @@ def test_both_families_are_served(host: str) -> None:
         assert ask(server, "/healthz", host=host) == (200, "ok\n")
 
 
+def test_without_ipv6_only_ipv4_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket.__init__
+
+    def without_ipv6(self: socket.socket, family: int = -1, *rest: int, **more: int) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        real(self, family, *rest, **more)
+
+    monkeypatch.setattr(socket.socket, "__init__", without_ipv6)
+    with serving() as server:
+        assert ask(server, "/healthz") == (200, "ok\n")
+
+
 @pytest.mark.parametrize(("address", "host"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_only_the_given_address_is_served(address: str, host: str) -> None:
     with serving(address=address) as server:
@@ -118,10 +132,11 @@ def test_a_check_that_breaks_is_logged_gives_no_answer_and_the_server_goes_on() 
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["request failed"]
 
 
-def test_a_port_that_is_taken_is_an_error() -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", ""])
+def test_a_port_that_is_taken_is_an_error(address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = HttpServer(
-            port=taken.getsockname()[1], dead=nothing, unready=nothing, address="127.0.0.1"
+            port=taken.getsockname()[1], dead=nothing, unready=nothing, address=address
         )
         with pytest.raises(OSError, match="in use"):
             server.run(threading.Event())

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from kubernetes.client import Configuration
+from kubernetes.config import ConfigException
 from unit.kube.badserver import Answer, serving
 
 from outgate.api.kinds import CONFIG_MAP, EGRESS_GATEWAY, POD
@@ -150,3 +152,30 @@ def test_a_token_file_that_is_away_is_unavailable(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     with pytest.raises(ApiUnavailable, match="token"):
         Client.connect()
+
+
+def test_a_token_is_asked_for_with_each_request_so_that_a_new_one_is_taken_up() -> None:
+    tokens = iter(["bearer first", "bearer second"])
+
+    def refresh(configuration: Configuration) -> None:
+        configuration.api_key["BearerToken"] = next(tokens)
+
+    with serving(Answer(CONFIG)) as script:
+        configuration = Configuration(host=script.url, api_key={"BearerToken": "bearer old"})
+        configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
+        client = Client(configuration)
+        for _ in range(2):
+            client.get(CONFIG_MAP, "a", namespace="team")
+    sent = [headers["authorization"] for _, _, headers, _ in script.requests]
+    assert sent == ["bearer first", "bearer second"]
+
+
+def test_a_token_that_cannot_be_read_just_now_is_unavailable() -> None:
+    def refresh(configuration: Configuration) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    with serving(Answer(CONFIG)) as script:
+        configuration = Configuration(host=script.url, api_key={"BearerToken": "bearer old"})
+        configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
+        with pytest.raises(ApiUnavailable, match="empty"):
+            Client(configuration).get(CONFIG_MAP, "a", namespace="team")

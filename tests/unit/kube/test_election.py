@@ -28,8 +28,22 @@ def record(holder: str, *, version: str = "1", duration: float = 15.0) -> Record
     ],
 )
 def test_the_next_step(found: Record | None, now: float, step: Step) -> None:
-    belief = observe(Belief(record=record("nobody yet")), found, now=0.0)
+    belief = observe(Belief(), found, now=0.0)
     assert decide(belief, me="me", now=now) == step
+
+
+def test_a_lease_that_somebody_deleted_is_not_made_before_its_holder_has_noticed() -> None:
+    belief = observe(Belief(), record("other"), now=0.0)
+    belief = observe(belief, None, now=5.0)
+    belief = observe(belief, None, now=12.0)
+    assert decide(belief, me="me", now=19.9) == "wait"
+    assert decide(belief, me="me", now=20.0) == "create"
+
+
+def test_a_holder_whose_lease_was_deleted_makes_it_at_once() -> None:
+    belief = observe(granted(Belief(), record("me"), sent=0.0), None, now=2.0)
+    assert not leads(belief, me="me", now=2.0, timing=TIMING)
+    assert decide(belief, me="me", now=2.0) == "create"
 
 
 def test_time_counts_from_when_a_record_was_first_seen() -> None:
