@@ -26,6 +26,7 @@ from outgate.rules.model import (
     DeleteTable,
     Family,
     FlushChain,
+    Hook,
     Ruleset,
     Transaction,
 )
@@ -84,12 +85,15 @@ class NftKernel:
             return
         with self._lock:
             self._run(render(transaction), object_=f"table {TABLE}", op="change")
-            if self._remember(transaction):
-                self._listed = _chain_listings(
+            touched = self._remember(transaction)
+            if touched:
+                listings = _chain_listings(
                     item
                     for family in self._families()
                     for item in self._list(f"table {family} {TABLE}", terse=True)
                 )
+                # Only theirs: another chain may read differently now because it was tampered with.
+                self._listed |= {name: listings.get(name, "") for name in touched}
 
     def cleanup(self) -> None:
         """Remove our tables, whoever made them, and only them."""
@@ -120,33 +124,32 @@ class NftKernel:
         written = self._written.get(name)
         if written is None or self._listed.get(name) != listing:
             return chain
-        return replace(chain, rules=written.rules)
+        if _without_device(written.hook) != _without_device(chain.hook):
+            return chain
+        return written
 
-    def _remember(self, transaction: Transaction) -> bool:
-        """Keep the chains as they were written; whether there were any."""
-        changed = False
+    def _remember(self, transaction: Transaction) -> frozenset[_Name]:
+        """Keep the chains as they were written; which ones were."""
+        written, before = dict(self._written), self._written
         for operation in transaction.operations:
             match operation:
                 case AddTable(table):
                     for name, chain in table.chains.items():
-                        self._written[table.family, name] = chain
+                        written[table.family, name] = replace(chain)  # even if equal: written now
                 case DeleteTable(family):
-                    self._written = {
-                        key: chain for key, chain in self._written.items() if key[0] != family
-                    }
-                case AddChain(family, name, hook):
-                    self._written[family, name] = Chain((), hook)
-                case AddRules(family, name, rules):
-                    chain = self._written.get((family, name), Chain(()))
-                    self._written[family, name] = replace(chain, rules=chain.rules + rules)
-                case FlushChain(family, name):
-                    self._written[family, name] = Chain(())
+                    written = {key: chain for key, chain in written.items() if key[0] != family}
                 case DeleteChain(family, name):
-                    self._written.pop((family, name), None)
+                    written.pop((family, name), None)
+                case AddChain(family, name, hook):
+                    written[family, name] = Chain((), hook)
+                case AddRules(family, name, rules) if old := written.get((family, name)):
+                    written[family, name] = replace(old, rules=old.rules + rules)
+                case FlushChain(family, name) if old := written.get((family, name)):
+                    written[family, name] = replace(old, rules=())
                 case _:
-                    continue
-            changed = True
-        return changed
+                    pass
+        self._written = written
+        return frozenset(key for key, chain in written.items() if before.get(key) is not chain)
 
     def _families(self) -> list[Family]:
         """In which families there is a table of ours."""
@@ -178,6 +181,12 @@ def _chain_listings(items: Any) -> dict[_Name, str]:
             name = rule["family"], rule["chain"]
             listings[name] = listings.get(name, "") + json.dumps(rule["expr"])
     return listings
+
+
+def _without_device(hook: Hook | None) -> Hook | None:
+    # nft 1.0.6 leaves an egress chain's device out of its JSON. A chain that is listed has its
+    # device: the kernel either deletes it with the device or puts it back on one of that name.
+    return hook and replace(hook, device="")
 
 
 def _trimmed(error: str) -> str:

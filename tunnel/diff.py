@@ -50,6 +50,9 @@ def diff(observed: Mesh, desired: Mesh) -> tuple[Operation, ...]:
             operations.append(AddLink(desired.link))
         elif observed.link != desired.link:
             operations.append(ChangeLink(desired.link))
+            if observed.link.mac != desired.link.mac:
+                # The kernel forgets the neighbours of a device whose address changes.
+                have = frozenset(each for each in have if not isinstance(each, Neighbour))
     operations += (Add(each) for each in sorted(want - have, key=sort_key))
     return tuple(operations)
 

@@ -52,6 +52,10 @@ class FakeKernel:
                     link,
                     "has other fixed parameters",
                 )
+                if self._link and self._link.mac != link.mac:
+                    self._objects = {
+                        each for each in self._objects if not isinstance(each, Neighbour)
+                    }
                 self._link = link
             case DeleteLink(name):
                 _need(

@@ -18,7 +18,7 @@ from pyroute2 import IPRoute, netns
 from pyroute2.netlink.exceptions import NetlinkError
 
 from outgate.api.view import DataPathSettings, IPAddress
-from outgate.tunnel import afspec
+from outgate.tunnel import afspec, dumps
 from outgate.tunnel.errors import KernelRefused
 from outgate.tunnel.model import (
     Add,
@@ -27,7 +27,6 @@ from outgate.tunnel.model import (
     ChangeLink,
     Delete,
     DeleteLink,
-    Family,
     FdbEntry,
     Link,
     Mesh,
@@ -40,16 +39,7 @@ from outgate.tunnel.model import (
 )
 from outgate.tunnel.underlay import DefaultRoute, Host, Interface
 
-_MAIN_TABLE = 254
-_NUD_NOARP = 0x40
-_NUD_PERMANENT = 0x80
-_IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
-_IFA_F_UNUSABLE = 0x01 | 0x20 | 0x40  # temporary, deprecated, tentative
-_SCOPE_GLOBAL = 0
-_IFA_PROTO = "IFA_PROTO"
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_VERSIONS: tuple[tuple[int, Family], ...] = ((socket.AF_INET, 4), (socket.AF_INET6, 6))
 
 
 class MeshKernel:
@@ -70,11 +60,11 @@ class MeshKernel:
             if device is None:
                 return Mesh(None, frozenset(objects))
             index = device["index"]
-            objects.update(_addresses(netlink, index))
-            objects.update(_neighbours(netlink, index))
-            objects.update(_fdb(netlink, index))
+            objects.update(dumps.addresses(netlink, index))
+            objects.update(dumps.neighbours(netlink, index))
+            objects.update(dumps.forwarding(netlink, index))
             objects.update(self._routes(netlink, index))
-            return Mesh(_link(device), frozenset(objects))
+            return Mesh(dumps.link(device), frozenset(objects))
 
     def apply(self, operations: Iterable[Operation]) -> None:
         """One after the other; at the first that the kernel does not take, KernelRefused."""
@@ -101,7 +91,7 @@ class MeshKernel:
             names = {link["index"]: link for link in netlink.get_links()}
             addresses: dict[int, list[IPAddress]] = {index: [] for index in names}
             for found in netlink.get_addr():
-                if _is_usable(found, protocol=self._settings.route_protocol):
+                if dumps.is_usable(found, protocol=self._settings.route_protocol):
                     text = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
                     addresses[found["index"]].append(ip_address(text))
             interfaces = tuple(
@@ -115,7 +105,7 @@ class MeshKernel:
             )
             routes = tuple(
                 DefaultRoute(names[out].get_attr("IFLA_IFNAME"), version, metric)
-                for version, out, metric in _default_routes(netlink)
+                for version, out, metric in dumps.default_routes(netlink)
                 if out in names
             )
         return Host(interfaces, routes)
@@ -139,7 +129,7 @@ class MeshKernel:
 
     def _routes(self, netlink: Any, index: int) -> Iterator[Route]:
         tables = self._tables()
-        for family in _FAMILIES:
+        for family, _ in dumps.FAMILIES:
             for found in netlink.get_routes(family=family, proto=self._settings.route_protocol):
                 table, gateway = found.get_attr("RTA_TABLE"), found.get_attr("RTA_GATEWAY")
                 ours = found.get_attr("RTA_OIF") == index and table in tables
@@ -153,7 +143,7 @@ class MeshKernel:
 
     def _rules(self, netlink: Any) -> Iterator[Rule | OuterRule]:
         priority = self._settings.rule_priority
-        for family, version in _VERSIONS:
+        for family, version in dumps.FAMILIES:
             for found in netlink.get_rules(family=family):
                 if found.get_attr("FRA_PROTOCOL") != self._settings.route_protocol:
                     continue
@@ -205,12 +195,14 @@ class MeshKernel:
         )
         with self._channel() as channel:
             afspec.send(channel, request)
+        # Setting a MAC, even the same one, makes the kernel forget the device's neighbours.
+        mac = {} if device.get_attr("IFLA_ADDRESS") == link.mac else {"address": link.mac}
         netlink.link(
             "set",
             index=device["index"],
             mtu=link.mtu,
-            address=link.mac,
             state="up" if link.up else "down",
+            **mac,
         )
 
     def _command(self, netlink: Any, verb: str, object_: Object) -> None:
@@ -232,7 +224,7 @@ class MeshKernel:
                     iifname="lo",
                     ip_proto=socket.IPPROTO_UDP,
                     dport_range=f"{port}:{port}",
-                    table=_MAIN_TABLE,
+                    table=dumps.MAIN_TABLE,
                     priority=self._settings.rule_priority - 1,
                     protocol=self._settings.route_protocol,
                 )
@@ -299,81 +291,6 @@ def _command_on_link(
             )
         case FdbEntry(mac, underlay):
             netlink.fdb(verb, ifindex=index, lladdr=mac, dst=str(underlay))
-
-
-def _link(device: Any) -> Link:
-    """A device of our name that is no VXLAN device reads as one that has to be made anew."""
-    data = device.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
-
-    def value(name: str) -> Any:
-        return data.get_attr(name) if hasattr(data, "get_attr") else None
-
-    inet6 = device.get_nested("IFLA_AF_SPEC", "AF_INET6")
-    mode = inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") if inet6 else afspec.ADDR_GEN_NONE
-    inet = device.get_nested("IFLA_AF_SPEC", "AF_INET")
-    local = value("IFLA_VXLAN_LOCAL") or value("IFLA_VXLAN_LOCAL6") or "0.0.0.0"
-    return Link(
-        name=device.get_attr("IFLA_IFNAME"),
-        vni=value("IFLA_VXLAN_ID") or 0,
-        port=value("IFLA_VXLAN_PORT") or 0,
-        local=ip_address(local),
-        mac=device.get_attr("IFLA_ADDRESS"),
-        mtu=device.get_attr("IFLA_MTU"),
-        gbp=bool(value("IFLA_VXLAN_GBP")),
-        learning=bool(value("IFLA_VXLAN_LEARNING")),
-        up=bool(device["flags"] & _IFF_UP),
-        link_local=mode != afspec.ADDR_GEN_NONE,
-        rp_filter=inet["rp_filter"] if inet else 0,
-    )
-
-
-def _addresses(netlink: Any, index: int) -> Iterator[Address]:
-    for found in netlink.get_addr(index=index):
-        text = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
-        yield Address(ip_address(text))
-
-
-def _neighbours(netlink: Any, index: int) -> Iterator[Neighbour]:
-    """One that is not permanent has no MAC here: it is not what was planned."""
-    for family in _FAMILIES:
-        for found in netlink.get_neighbours(family=family, ifindex=index):
-            if not found["state"] & _NUD_NOARP:
-                permanent = found["state"] & _NUD_PERMANENT
-                mac = found.get_attr("NDA_LLADDR") if permanent else ""
-                yield Neighbour(ip_address(found.get_attr("NDA_DST")), mac)
-
-
-def _fdb(netlink: Any, index: int) -> Iterator[FdbEntry]:
-    for found in netlink.get_neighbours(family=socket.AF_BRIDGE, ifindex=index):
-        underlay = found.get_attr("NDA_DST")
-        if underlay:
-            yield FdbEntry(found.get_attr("NDA_LLADDR"), ip_address(underlay))
-
-
-def _default_routes(netlink: Any) -> Iterator[tuple[int, int, int]]:
-    """Version, interface index and metric of each in the main table."""
-    for family, version in zip(_FAMILIES, (4, 6), strict=True):
-        for found in netlink.get_routes(family=family, table=_MAIN_TABLE):
-            if found["dst_len"] == 0:
-                hops = found.get_attr("RTA_MULTIPATH") or ()
-                out = found.get_attr("RTA_OIF") or next((hop["oif"] for hop in hops), 0)
-                yield version, out, found.get_attr("RTA_PRIORITY") or 0
-
-
-def _is_usable(address: Any, *, protocol: int) -> bool:
-    """Not an egress IP of ours, nor one that is about to go."""
-    flags = address.get_attr("IFA_FLAGS") or address["flags"]
-    if address["family"] == socket.AF_INET:
-        flags = 0  # there, bit 0x01 means secondary
-    return (
-        address["scope"] == _SCOPE_GLOBAL
-        and not flags & _IFA_F_UNUSABLE
-        and _protocol(address) != protocol
-    )
-
-
-def _protocol(address: Any) -> int:
-    return int(address.get_attr(_IFA_PROTO) or 0)
 
 
 def _family(version: int) -> int:

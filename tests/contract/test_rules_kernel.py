@@ -1,0 +1,170 @@
+"""One body for the fake nftables and the real one: both take and refuse the same."""
+
+from collections.abc import Iterator
+from dataclasses import replace as changed
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from kernel.harness import Namespace
+from views import SETTINGS, SMALL, SMALL_GATEWAY, policy, views
+
+from outgate.api.view import HeldEgress, NodeView
+from outgate.rules.diff import diff, replace
+from outgate.rules.edge import Kernel
+from outgate.rules.errors import KernelRefused
+from outgate.rules.fake import FakeKernel
+from outgate.rules.kernel import NftKernel
+from outgate.rules.model import (
+    AddChain,
+    AddElements,
+    AddRules,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    Operation,
+    Ruleset,
+    SetType,
+    Transaction,
+)
+from outgate.rules.plan import plan
+
+EGRESS = SetType(("classid", "ipv4_addr"), "mark", interval=True)
+NEXT_HOP = SetType(("mark",), "verdict")
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.kernel)])
+def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    if request.param == "fake":
+        yield FakeKernel()
+        return
+    namespace = Namespace("nft")
+    try:
+        # Stands in for the tunnel: a netdev chain needs a device of that name.
+        namespace.ip("link add outgate type veth peer name other")
+        yield NftKernel(netns=namespace.path)
+    finally:
+        namespace.delete()
+
+
+def state(kernel: Kernel) -> Ruleset:
+    observed = kernel.observe()
+    assert observed is not None
+    return observed
+
+
+def test_there_is_nothing_before_the_start(kernel: Kernel) -> None:
+    assert kernel.observe() is None
+
+
+@pytest.mark.parametrize("view", [SMALL, SMALL_GATEWAY], ids=["worker", "gateway"])
+def test_what_was_planned_is_what_is_observed(kernel: Kernel, view: NodeView) -> None:
+    kernel.apply(replace(plan(view, SETTINGS)))
+
+    assert state(kernel) == plan(view, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        changed(SMALL, next_hops={1: "node-3", 2: "node-3"}),
+        changed(SMALL, next_hops={}),
+        changed(SMALL, peers=SMALL.peers[:1], next_hops={1: "node-2"}),
+        changed(SMALL, inside=frozenset()),
+        changed(SMALL, pods={ip_address("10.244.1.9"): ("team/partner",)}),
+        changed(SMALL, policies=SMALL.policies | {"cluster/all": policy("cluster/all", egress=9)}),
+        changed(SMALL_GATEWAY, held=(HeldEgress(2, None, ip_address("2001:db8:e::8")),)),
+        SMALL_GATEWAY,
+    ],
+)
+def test_a_change_is_what_was_planned(kernel: Kernel, after: NodeView) -> None:
+    kernel.apply(replace(plan(SMALL, SETTINGS)))
+
+    kernel.apply(diff(state(kernel), plan(after, SETTINGS)))
+
+    assert state(kernel) == plan(after, SETTINGS)
+    assert not diff(state(kernel), plan(after, SETTINGS))
+    kernel.apply(diff(state(kernel), plan(SMALL, SETTINGS)))
+    assert state(kernel) == plan(SMALL, SETTINGS)
+
+
+def refused(*operations: Operation) -> Transaction:
+    return Transaction((AddChain("inet", "witness", None), *operations))
+
+
+ELEMENT = {(1, (0xCB007100, 0xCB0071FF)): 0x10000}
+
+REFUSALS = {
+    "a jump to no chain": refused(AddRules("inet", "steer", ("goto nowhere",))),
+    "a lookup in no set": refused(AddRules("inet", "steer", ("ip saddr @nothing drop",))),
+    "a verdict to no chain": refused(
+        AddElements("inet", "next_hop", NEXT_HOP, {(0x990000,): "goto nowhere"})
+    ),
+    "an element that is not there": refused(
+        DeleteElements("inet", "next_hop", NEXT_HOP, frozenset({(0x990000,)}))
+    ),
+    "a chain in use": refused(DeleteChain("inet", "steer")),
+    "a set in use": refused(DeleteSet("inet", "next_hop")),
+    "a chain that is not there": refused(DeleteChain("inet", "nowhere")),
+    "overlapping spans": refused(
+        AddElements("inet", "egress4", EGRESS, ELEMENT),
+        AddElements("inet", "egress4", EGRESS, {(1, (0xCB007180, 0xCB0072FF)): 0x20000}),
+    ),
+    "another verdict for a key": refused(
+        AddElements("inet", "next_hop", NEXT_HOP, {(0x10000,): "goto via_2"})
+    ),
+}
+
+
+@pytest.mark.parametrize("transaction", REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_refused_transaction_leaves_all_as_it_was(
+    kernel: Kernel, transaction: Transaction
+) -> None:
+    kernel.apply(replace(plan(SMALL, SETTINGS)))
+
+    with pytest.raises(KernelRefused):
+        kernel.apply(transaction)
+
+    assert state(kernel) == plan(SMALL, SETTINGS)
+
+
+def test_a_span_can_be_cut_in_one_transaction(kernel: Kernel) -> None:
+    kernel.apply(replace(plan(SMALL, SETTINGS)))
+    kernel.apply(Transaction((AddElements("inet", "egress4", EGRESS, ELEMENT),)))
+    cut = {(1, (0xCB007100, 0xCB00717F)): 0x10000, (1, (0xCB007180, 0xCB0071FF)): 0x20000}
+
+    kernel.apply(
+        Transaction(
+            (
+                DeleteElements("inet", "egress4", EGRESS, frozenset(ELEMENT)),
+                AddElements("inet", "egress4", EGRESS, cut),
+            )
+        )
+    )
+
+    elements = state(kernel).tables["inet"].sets["egress4"].elements
+    assert {key: data for key, data in elements.items() if key[0] == 1} == cut
+
+
+def test_more_elements_than_fit_one_message_arrive_whole(kernel: Kernel) -> None:
+    many = {(3, (number * 512, number * 512 + 255)): 0x10000 for number in range(4000)}
+    kernel.apply(replace(plan(SMALL, SETTINGS)))
+    before = state(kernel).tables["inet"].sets["egress4"].elements
+
+    kernel.apply(Transaction((AddElements("inet", "egress4", EGRESS, many),)))
+    assert state(kernel).tables["inet"].sets["egress4"].elements == {**before, **many}
+
+    kernel.apply(Transaction((DeleteElements("inet", "egress4", EGRESS, frozenset(many)),)))
+    assert state(kernel).tables["inet"].sets["egress4"].elements == before
+
+
+@given(views(), views())
+@hypothesis_settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_view_follows_any_other(kernel: Kernel, before: NodeView, after: NodeView) -> None:
+    kernel.apply(replace(plan(before, SETTINGS)))
+    kernel.apply(diff(state(kernel), plan(after, SETTINGS)))
+
+    assert state(kernel) == plan(after, SETTINGS)

@@ -1,0 +1,60 @@
+"""Whatever a node's rules were, one transaction makes them what they are to be."""
+
+from hypothesis import given
+from views import settings, views
+
+from outgate.api.view import DataPathSettings, NodeView
+from outgate.rules.diff import diff, replace
+from outgate.rules.fake import FakeKernel
+from outgate.rules.nft import render
+from outgate.rules.plan import plan
+
+
+@given(views(), settings, views(), settings)
+def test_applying_the_difference_makes_one_ruleset_into_the_other(
+    before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
+) -> None:
+    kernel = FakeKernel()
+    kernel.apply(replace(plan(before, old)))
+
+    kernel.apply(diff(kernel.observe(), plan(after, new)))
+
+    assert kernel.observe() == plan(after, new)
+
+
+@given(views(), settings)
+def test_a_second_time_there_is_nothing_to_do(view: NodeView, settings: DataPathSettings) -> None:
+    kernel = FakeKernel()
+    kernel.apply(diff(kernel.observe(), plan(view, settings)))
+
+    assert not diff(kernel.observe(), plan(view, settings))
+
+
+@given(views(), settings, views(), settings)
+def test_a_restart_replaces_whatever_it_finds(
+    before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
+) -> None:
+    kernel = FakeKernel()
+    kernel.apply(replace(plan(before, old)))
+    kernel.apply(replace(plan(after, new)))
+
+    assert kernel.observe() == plan(after, new)
+
+
+@given(views(), views(), settings)
+def test_a_lost_device_gets_its_chains_again(
+    before: NodeView, after: NodeView, settings: DataPathSettings
+) -> None:
+    kernel = FakeKernel()
+    kernel.apply(replace(plan(before, settings)))
+    kernel.delete_device(settings.device)
+    kernel.add_device(settings.device)
+
+    kernel.apply(diff(kernel.observe(), plan(after, settings)))
+
+    assert kernel.observe() == plan(after, settings)
+
+
+@given(views(), settings)
+def test_equal_views_give_equal_text(view: NodeView, settings: DataPathSettings) -> None:
+    assert render(replace(plan(view, settings))) == render(replace(plan(view, settings)))

@@ -1,0 +1,65 @@
+"""nft's text and its listings."""
+
+import pytest
+
+from outgate.rules.model import AddElements, SetType, Transaction
+from outgate.rules.nft import parse, render
+
+SPANS = SetType(("classid", "ipv4_addr"), "mark", interval=True)
+
+
+def test_a_long_list_is_cut_into_commands_that_nft_does_not_join() -> None:
+    many = {(1, (number * 2, number * 2)): 0x10000 for number in range(1200)}
+
+    lines = render(Transaction((AddElements("inet", "egress4", SPANS, many),))).splitlines()
+
+    assert lines.count("add element inet outgate egress4 {") == 3
+    assert lines.count("add table inet outgate") == 2
+
+
+def test_elements_are_rendered_in_order() -> None:
+    one = AddElements("inet", "held4", SetType(("mark",)), {(2,): None, (1,): None})
+    other = AddElements("inet", "held4", SetType(("mark",)), {(1,): None, (2,): None})
+
+    assert render(Transaction((one,))) == render(Transaction((other,)))
+
+
+@pytest.mark.parametrize(
+    ("listed", "span"),
+    [
+        ("192.0.2.1", (0xC0000201, 0xC0000201)),
+        ({"prefix": {"addr": "192.0.2.0", "len": 24}}, (0xC0000200, 0xC00002FF)),
+        ({"range": ["192.0.2.1", "192.0.2.9"]}, (0xC0000201, 0xC0000209)),
+    ],
+)
+def test_each_way_to_list_a_span_is_understood(listed: object, span: tuple[int, int]) -> None:
+    listing = {
+        "nftables": [
+            {"table": {"family": "inet", "name": "outgate"}},
+            {
+                "map": {
+                    "family": "inet",
+                    "table": "outgate",
+                    "name": "egress4",
+                    "type": ["classid", "ipv4_addr"],
+                    "map": "mark",
+                    "flags": ["interval"],
+                    "elem": [[{"concat": ["0:1d", listed]}, 65536]],
+                }
+            },
+        ]
+    }
+
+    assert parse(listing)["inet"].sets["egress4"].elements == {(0x1D, span): 65536}
+
+
+def test_other_tables_are_not_ours() -> None:
+    listing = {
+        "nftables": [
+            {"table": {"family": "inet", "name": "cni"}},
+            {"chain": {"family": "inet", "table": "cni", "name": "early"}},
+            {"table": {"family": "ip", "name": "outgate"}},
+        ]
+    }
+
+    assert parse(listing) == {}
