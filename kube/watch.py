@@ -73,6 +73,7 @@ class Reflector(Generic[T]):
     namespace, field_selector, label_selector: only those objects.
     from_cache: the first list may come from the server's cache. Cheap for the server, perhaps a
     little old: for the many agents that each ask for little.
+    name: of the task, by default after the kind; to be given where two watch one kind.
     A kind that the server does not know counts as empty, and is looked for now and then.
     An object that can't be read is skipped, counted and logged once; if an older form of it is
     known, that is kept until the object is gone.

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outgate.kube.election import Belief, Record, Step, Timing, decide, granted, leads, observe
@@ -93,6 +93,7 @@ def test_timings_that_would_let_two_lead_are_refused(wrong: dict[str, float]) ->
         replace(TIMING, **wrong)
 
 
+@settings(deadline=None)  # the machine is shared
 @given(
     turns=st.lists(
         st.tuples(

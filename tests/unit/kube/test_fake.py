@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outgate.api.kinds import CONFIG_MAP, EGRESS_CLUSTER_INFO, NODE, POD
@@ -97,6 +97,7 @@ bodies = st.recursive(
 ).filter(lambda body: isinstance(body, dict))
 
 
+@settings(deadline=None)  # the machine is shared
 @given(first=bodies, second=bodies)
 def test_an_apply_of_one_manager_leaves_what_it_said_last(
     first: dict[str, object], second: dict[str, object]
