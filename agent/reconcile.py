@@ -49,12 +49,14 @@ class State:
     """How the node's data path is doing, for everybody who asks.
 
     programmed: the kernel has what the API asks for. waiting: for what, if it can't be asked yet.
-    error: why the last pass failed. problems: objects that could not be honoured.
+    error: why the last pass failed; failures: how many did so in a row. problems: objects that
+    could not be honoured.
     """
 
     programmed: bool = False
     waiting: str = "the first pass"
     error: str = ""
+    failures: int = 0
     underlay: Underlay | None = None
     problems: tuple[str, ...] = ()
 
@@ -229,6 +231,7 @@ class Reconciler:
             State(
                 waiting="",
                 error=str(error),
+                failures=self._failures,
                 underlay=self._underlay,
                 problems=self._state.problems,
             )

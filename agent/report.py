@@ -18,7 +18,7 @@ from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.meta import Condition
 from outgate.api.tunnel import EgressTunnel, EgressTunnelStatus, Underlay
 from outgate.kube.api import Api
-from outgate.kube.errors import ApiError, ApiNotFound
+from outgate.kube.errors import ApiError
 from outgate.vip.client import VipState
 
 log = structlog.get_logger("outgate.agent")
@@ -34,37 +34,38 @@ RETRY = 2.0
 """Seconds until a report that did not arrive is sent again."""
 
 
+PATIENCE = 3
+"""Passes that fail in a row before a node that worked is reported as failed (about 2 s)."""
+
+Phase = Literal["Pending", "Ready", "Failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All that is reported, but for the time."""
 
-    phase: Literal["Pending", "Ready", "Failed"]
+    phase: Phase
     underlay: Underlay
     conditions: tuple[tuple[str, bool, str, str], ...]  # type, status, reason, message
 
 
 def report_of(state: State, vip: VipState | None) -> Report:
     """What there is to say about the data path, and about the addresses if any are to be held."""
-    found = state.underlay
-    underlay = Underlay()
-    if found is not None:
-        underlay = Underlay(
-            interface=found.interface,
-            ipv4=str(found.ipv4 or ""),
-            ipv6=str(found.ipv6 or ""),
-            mtu=found.mtu,
-        )
-    if state.programmed:
-        phase: Literal["Pending", "Ready", "Failed"] = "Ready"
-        reason, message = "Programmed", "; ".join(state.problems)
-    elif state.error:
-        phase, reason, message = "Failed", "KernelRefused", state.error
-    else:
-        phase, reason, message = "Pending", "Waiting", f"waiting for {state.waiting}"
-    conditions = [("Programmed", state.programmed, reason, message[:MESSAGE_MAX])]
+    conditions = [("Programmed", *_programmed(state))]
     if vip is not None:
         conditions.append(("Announcing", *_announcing(vip)))
-    return Report(phase, underlay, tuple(conditions))
+    return Report(_phase(state), _underlay(state), tuple(conditions))
+
+
+def too_soon(state: State, *, before: str) -> bool:
+    """Whether to say nothing yet, since a node that worked (`before`: its phase) may still work.
+
+    A restarted agent finds the kernel as the former one left it: "Pending" would take the node's
+    addresses away for nothing. So would "Failed" for what the next try may mend.
+    """
+    if state.programmed or before != "Ready":
+        return False
+    return not state.error or 0 < state.failures < PATIENCE
 
 
 def status_of(
@@ -142,32 +143,64 @@ class Reporter:
         while not stop.is_set():
             now = time.monotonic()
             if now >= due or report_of(self._state(), self._vip()) != self._said:
-                self.say()
-                due = now + (min(RETRY, self._heartbeat) if self._error else self._heartbeat)
+                well = self.say()
+                due = now + (self._heartbeat if well else min(RETRY, self._heartbeat))
             self._wakeup.wait(most=max(0.0, due - time.monotonic()))
 
-    def say(self) -> None:
-        """Write the status now. API errors are logged once and leave it to the next time."""
-        report = report_of(self._state(), self._vip())
-        before = self._conditions
-        if before is None:
-            known = self._tunnel()
-            before = known.status.conditions if known is not None else ()
+    def say(self) -> bool:
+        """Write the status now, if there is anything to say; whether all is said.
+
+        API errors are logged once and leave it to the next time.
+        """
+        state = self._state()
+        known = self._tunnel()
+        if known is None:
+            # Not synced, or not made yet: then it is not known what was said before.
+            return False
+        if too_soon(state, before=self._said.phase if self._said else known.status.phase):
+            return False
+        report = report_of(state, self._vip())
+        before = known.status.conditions if self._conditions is None else self._conditions
         status = status_of(report, before, now=self._clock(), agent=version("outgate"))
         try:
             self._api.apply(
                 EGRESS_TUNNEL, self._node, {"status": status}, manager=MANAGER, subresource="status"
             )
-        except ApiNotFound:
-            self._error = "the controller has not made this node's EgressTunnel yet"
         except ApiError as error:
             if not self._error:
                 log.warning("status not written", error=str(error))
             self._error = str(error)
-        else:
-            if self._error and self._said is not None:
-                log.info("status written again")
-            self._error, self._said, self._conditions = "", report, status.conditions
+            return False
+        if self._error:
+            log.info("status written again")
+        self._error, self._said, self._conditions = "", report, status.conditions
+        return True
+
+
+def _phase(state: State) -> Phase:
+    if state.programmed:
+        return "Ready"
+    return "Failed" if state.error else "Pending"
+
+
+def _underlay(state: State) -> Underlay:
+    found = state.underlay
+    if found is None:
+        return Underlay()
+    return Underlay(
+        interface=found.interface,
+        ipv4=str(found.ipv4 or ""),
+        ipv6=str(found.ipv6 or ""),
+        mtu=found.mtu,
+    )
+
+
+def _programmed(state: State) -> tuple[bool, str, str]:
+    if state.programmed:
+        return True, "Programmed", "; ".join(state.problems)[:MESSAGE_MAX]
+    if state.error:
+        return False, "Failed", state.error[:MESSAGE_MAX]
+    return False, "Waiting", f"waiting for {state.waiting}"[:MESSAGE_MAX]
 
 
 def _announcing(vip: VipState) -> tuple[bool, str, str]:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
+import pytest
+
 from outgate.agent.reconcile import State
-from outgate.agent.report import Reporter, report_of, status_of
+from outgate.agent.report import PATIENCE, Reporter, report_of, status_of, too_soon
 from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.meta import ObjectMeta
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
@@ -66,13 +68,42 @@ def test_a_condition_that_stays_keeps_its_time() -> None:
     assert third.conditions[0].last_transition_time == "2026-01-01T12:05:00Z"
 
 
+@pytest.mark.parametrize(
+    ("state", "before", "silent"),
+    [
+        (State(waiting="the API: pods"), "Ready", True),
+        (State(waiting="the API: pods"), "Pending", False),
+        (State(error="busy", failures=1), "Ready", True),
+        (State(error="busy", failures=PATIENCE), "Ready", False),
+        (State(error="busy", failures=1), "Pending", False),
+        (READY, "Ready", False),
+    ],
+)
+def test_a_node_that_worked_is_not_given_up_for_a_restart_or_a_hiccup(
+    state: State, before: str, silent: bool
+) -> None:
+    assert too_soon(state, before=before) is silent
+
+
+def test_a_restarted_agent_says_nothing_until_it_knows() -> None:
+    api = server()
+    reporter(api, lambda: READY).say()
+    beat = tunnel(api)
+    states = [State()]
+    restarted = reporter(api, lambda: states[-1])
+    assert not restarted.say()
+    assert tunnel(api) == beat
+    states.append(READY)
+    assert restarted.say()
+
+
 def reporter(api: FakeApi, state: Callable[[], State], *, heartbeat: float = 60.0) -> Reporter:
     return Reporter(
         api,
         node="node-a",
         state=state,
         vip=lambda: None,
-        tunnel=lambda: None,
+        tunnel=lambda: api.get(EGRESS_TUNNEL, "node-a"),
         heartbeat=heartbeat,
         clock=lambda: NOON,
     )
