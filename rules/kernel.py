@@ -124,9 +124,9 @@ class NftKernel:
         written = self._written.get(name)
         if written is None or self._listed.get(name) != listing:
             return chain
-        if _without_device(written.hook) != _without_device(chain.hook):
-            return chain
-        return written
+        if _without_device(written.hook) == _without_device(chain.hook):
+            return written
+        return replace(written, hook=chain.hook)
 
     def _remember(self, transaction: Transaction) -> frozenset[_Name]:
         """Keep the chains as they were written; which ones were."""
@@ -142,9 +142,11 @@ class NftKernel:
                     written.pop((family, name), None)
                 case AddChain(family, name, hook):
                     written[family, name] = Chain((), hook)
-                case AddRules(family, name, rules) if old := written.get((family, name)):
-                    written[family, name] = replace(old, rules=old.rules + rules)
-                case FlushChain(family, name) if old := written.get((family, name)):
+                case AddRules(family, name, rules) if known := written.get((family, name)):
+                    written[family, name] = replace(known, rules=known.rules + rules)
+                case FlushChain(family, name):
+                    # Of a chain that another process made, the hook is as it is listed.
+                    old = written.get((family, name), Chain(()))
                     written[family, name] = replace(old, rules=())
                 case _:
                     pass

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace as changed
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -23,6 +23,7 @@ from outgate.rules.model import (
     DeleteChain,
     DeleteElements,
     DeleteSet,
+    Elements,
     Operation,
     Ruleset,
     SetType,
@@ -73,8 +74,8 @@ def test_what_was_planned_is_what_is_observed(kernel: Kernel, view: NodeView) ->
         changed(SMALL, peers=SMALL.peers[:1], next_hops={1: "node-2"}),
         changed(SMALL, inside=frozenset()),
         changed(SMALL, pods={ip_address("10.244.1.9"): ("team/partner",)}),
-        changed(SMALL, policies=SMALL.policies | {"cluster/all": policy("cluster/all", egress=9)}),
-        changed(SMALL_GATEWAY, held=(HeldEgress(2, None, ip_address("2001:db8:e::8")),)),
+        changed(SMALL, policies={**SMALL.policies, "cluster/all": policy("cluster/all", egress=9)}),
+        changed(SMALL_GATEWAY, held=(HeldEgress(2, None, IPv6Address("2001:db8:e::8")),)),
         SMALL_GATEWAY,
     ],
 )
@@ -93,7 +94,7 @@ def refused(*operations: Operation) -> Transaction:
     return Transaction((AddChain("inet", "witness", None), *operations))
 
 
-ELEMENT = {(1, (0xCB007100, 0xCB0071FF)): 0x10000}
+ELEMENT: Elements = {(1, (0xCB007100, 0xCB0071FF)): 0x10000}
 
 REFUSALS = {
     "a jump to no chain": refused(AddRules("inet", "steer", ("goto nowhere",))),
@@ -132,7 +133,7 @@ def test_a_refused_transaction_leaves_all_as_it_was(
 def test_a_span_can_be_cut_in_one_transaction(kernel: Kernel) -> None:
     kernel.apply(replace(plan(SMALL, SETTINGS)))
     kernel.apply(Transaction((AddElements("inet", "egress4", EGRESS, ELEMENT),)))
-    cut = {(1, (0xCB007100, 0xCB00717F)): 0x10000, (1, (0xCB007180, 0xCB0071FF)): 0x20000}
+    cut: Elements = {(1, (0xCB007100, 0xCB00717F)): 0x10000, (1, (0xCB007180, 0xCB0071FF)): 0x20000}
 
     kernel.apply(
         Transaction(
@@ -148,7 +149,7 @@ def test_a_span_can_be_cut_in_one_transaction(kernel: Kernel) -> None:
 
 
 def test_more_elements_than_fit_one_message_arrive_whole(kernel: Kernel) -> None:
-    many = {(3, (number * 512, number * 512 + 255)): 0x10000 for number in range(4000)}
+    many: Elements = {(3, (number * 512, number * 512 + 255)): 0x10000 for number in range(4000)}
     kernel.apply(replace(plan(SMALL, SETTINGS)))
     before = state(kernel).tables["inet"].sets["egress4"].elements
 

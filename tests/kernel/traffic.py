@@ -215,7 +215,7 @@ class Capture:
                 frame, address = self._socket.recvfrom(65536)
             except TimeoutError:
                 return
-            if address[2] != socket.PACKET_OUTGOING:  # type: ignore[attr-defined]
+            if address[2] != socket.PACKET_OUTGOING:
                 packet = parse(frame)
                 neighbours = packet is not None and packet.protocol == socket.IPPROTO_ICMPV6
                 if packet is not None and (self._everything or not neighbours):

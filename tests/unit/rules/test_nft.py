@@ -2,14 +2,14 @@
 
 import pytest
 
-from outgate.rules.model import AddElements, SetType, Transaction
+from outgate.rules.model import AddElements, Elements, SetType, Transaction
 from outgate.rules.nft import parse, render
 
 SPANS = SetType(("classid", "ipv4_addr"), "mark", interval=True)
 
 
 def test_a_long_list_is_cut_into_commands_that_nft_does_not_join() -> None:
-    many = {(1, (number * 2, number * 2)): 0x10000 for number in range(1200)}
+    many: Elements = {(1, (number * 2, number * 2)): 0x10000 for number in range(1200)}
 
     lines = render(Transaction((AddElements("inet", "egress4", SPANS, many),))).splitlines()
 

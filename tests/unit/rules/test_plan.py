@@ -1,7 +1,7 @@
 """What a node programs, and what it leaves to others."""
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
 from views import FIRST, SECOND, SETTINGS, SMALL, SMALL_GATEWAY, WORKER, mesh_node
 
@@ -65,7 +65,7 @@ def test_a_worker_knows_gateways_a_gateway_knows_everybody() -> None:
 
 
 def test_an_id_without_an_address_of_a_family_is_not_held_in_it() -> None:
-    view = replace(SMALL_GATEWAY, held=(HeldEgress(5, ip_address("198.51.100.9"), None),))
+    view = replace(SMALL_GATEWAY, held=(HeldEgress(5, IPv4Address("198.51.100.9"), None),))
 
     assert (5 << 16,) in elements(view, "held4")
     assert (5 << 16,) not in elements(view, "held6")
