@@ -1,0 +1,45 @@
+"""The agent's report as a real API server takes it: valid by the CRD, and the agent's alone."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from outgate.agent.reconcile import State
+from outgate.agent.report import Reporter
+from outgate.api.kinds import EGRESS_TUNNEL
+from outgate.kube.client import Client
+from outgate.tunnel.underlay import Underlay
+from outgate.vip.client import VipState
+from outgate.vip.protocol import Held
+
+pytestmark = pytest.mark.kernel
+
+SPEC = {"index": 1, "mac": "02:00:00:00:00:01", "ipv4": "198.18.192.1", "mark": 1}
+UNDERLAY = Underlay("eth0", IPv4Address("192.0.2.1"), None, 1500)
+
+
+@pytest.mark.usefixtures("crds")
+def test_every_phase_is_accepted_and_the_spec_is_left_alone(client: Client) -> None:
+    client.apply(EGRESS_TUNNEL, "node-a", {"spec": SPEC}, manager="outgate-controller")
+    states = [State(underlay=UNDERLAY)]
+    reporter = Reporter(
+        client,
+        node="node-a",
+        state=lambda: states[-1],
+        vip=lambda: VipState(True, True, (Held("203.0.113.7", "eth0"),)),
+        tunnel=lambda: client.get(EGRESS_TUNNEL, "node-a"),
+        heartbeat=10.0,
+    )
+    assert reporter.say()
+    states.append(State(error="net.ipv4.ip_forward is 0", failures=1, waiting=""))
+    assert reporter.say()
+    found = client.get(EGRESS_TUNNEL, "node-a")
+    assert found is not None
+    assert (found.status.phase, found.status.underlay.ipv4) == ("Failed", "")
+    states.append(State(programmed=True, waiting="", underlay=UNDERLAY))
+    assert reporter.say()
+    found = client.get(EGRESS_TUNNEL, "node-a")
+    assert found is not None
+    assert (found.status.phase, found.status.underlay.ipv4) == ("Ready", "192.0.2.1")
+    assert [one.type for one in found.status.conditions] == ["Programmed", "Announcing"]
+    assert (found.spec.index, found.spec.ipv4) == (1, "198.18.192.1")
