@@ -174,6 +174,7 @@ keys = st.tuples(names, names)
     recorded=st.lists(st.tuples(keys, st.integers(1, 30)), max_size=20),
     given_=st.dictionaries(keys, st.integers(1, 30), max_size=20),
 )
+@settings(deadline=None)
 def test_ids_are_unique_and_none_that_is_shown_is_given_to_another(
     wanted: set[tuple[str, str]],
     recorded: list[tuple[tuple[str, str], int]],
@@ -194,6 +195,7 @@ def test_ids_are_unique_and_none_that_is_shown_is_given_to_another(
     nodes=st.sets(st.sampled_from(NODES), min_size=1),
     lost=st.sampled_from(NODES),
 )
+@settings(deadline=None)
 def test_only_the_addresses_of_a_lost_node_move(
     addresses: set[int], nodes: set[str], lost: str
 ) -> None:

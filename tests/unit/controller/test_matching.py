@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outgate.api.core import Namespace, Pod, PodIP, PodSpec, PodStatus
@@ -72,6 +72,7 @@ def pods(draw: st.DrawFn) -> list[Pod]:
 
 
 @given(pods(), namespaced | wide, labels)
+@settings(deadline=None)
 def test_index_finds_just_the_pods_that_match(
     found: list[Pod], policy: AnyPolicy, of_namespace: dict[str, str]
 ) -> None:

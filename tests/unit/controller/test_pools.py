@@ -2,7 +2,7 @@ import time
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outgate.controller.pools import Pool, Range, read_pool, read_reserved
@@ -77,6 +77,7 @@ def members(pool: Pool) -> set[int]:
 
 
 @given(ranges, ranges)
+@settings(deadline=None)
 def test_pools_are_sets_of_addresses(one: list[Range], two: list[Range]) -> None:
     a, b = Pool.of(4, one), Pool.of(4, two)
     listed = {n for r in one for n in range(r.first, r.last + 1)}
@@ -90,6 +91,7 @@ def test_pools_are_sets_of_addresses(one: list[Range], two: list[Range]) -> None
 
 
 @given(ranges, st.integers(0, 1000))
+@settings(deadline=None)
 def test_walk_goes_round_once_from_where_it_starts(one: list[Range], start: int) -> None:
     pool = Pool.of(4, one)
     if pool.size:

@@ -1,5 +1,5 @@
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outgate.api.endpoint import Endpoint
@@ -88,6 +88,7 @@ numbers = st.sets(st.integers(0, 400), max_size=300)
 
 
 @given(st.lists(numbers, max_size=4))
+@settings(deadline=None)
 def test_under_churn_every_pod_is_listed_once(history: list[set[int]]) -> None:
     slices: tuple[AnySlice, ...] = ()
     for present in history:
@@ -100,6 +101,7 @@ def test_under_churn_every_pod_is_listed_once(history: list[set[int]]) -> None:
 
 
 @given(numbers, numbers)
+@settings(deadline=None)
 def test_settled_never_says_so_when_something_is_to_be_written(a: set[int], b: set[int]) -> None:
     slices = slices_of(policy(), endpoints=endpoints(*a), existing=())
     assert settled(policy(), endpoints=endpoints(*a), existing=slices)
