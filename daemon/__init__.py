@@ -1,0 +1,1 @@
+"""What every process of ours needs: tasks, supervisor, logs, probes and metrics over HTTP."""

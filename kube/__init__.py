@@ -1,0 +1,1 @@
+"""The API server, as an edge: client, watches, stores, leases."""

@@ -1,0 +1,1 @@
+"""The nftables tables of one node: model, plan, diff, kernel."""

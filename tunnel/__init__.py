@@ -1,0 +1,1 @@
+"""The VXLAN mesh of one node: device, neighbours, routes, rules."""

@@ -1,0 +1,1 @@
+"""Egress IPs on the LAN: holding and announcing them."""
