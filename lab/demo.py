@@ -1,7 +1,8 @@
 """The main job, shown: cluster, chart, examples, and a table of what the outside sees."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.table import Table
 from outgate.lab import product
 from outgate.lab.api import Json
 from outgate.lab.errors import LabError, LabTimeout
-from outgate.lab.expectation import DROPPED, expected, rules
+from outgate.lab.expectation import DROPPED, Rule, expected, rules
 from outgate.lab.lab import Lab
 from outgate.lab.options import Options
 from outgate.lab.probe import Protocol
@@ -19,6 +20,8 @@ from outgate.lab.topology import OUTSIDE, Address
 SETTLE_SECONDS = 60.0
 APPLY_SECONDS = 30.0
 PROBE_SECONDS = 1.0
+PROBES_AT_ONCE = 8
+TABLE_WIDTH = 120
 
 BYSTANDER: Json = {
     "apiVersion": "v1",
@@ -57,15 +60,15 @@ class Row:
 def run(options: Options, report: Callable[[str], None]) -> bool:
     """Show the main job; False if any source address was another than expected."""
     began = time.monotonic()
-    console = Console()
+    console = Console(width=TABLE_WIDTH)
     lab = Lab.up(options, report=report)
-    product.load(lab, report)
+    archive = product.load(lab, report)
     report("helm install outgate charts/outgate")
-    product.install(lab)
+    product.install(lab, archive)
     report("kubectl apply -f examples/")
     _apply_examples(lab)
-    rows = _settled(lab)
-    console.print(_table("The examples", rows))
+    first = _settled(lab)
+    console.print(_table("The examples", first))
 
     report("kubectl patch egresspolicy fixed-address: 172.30.0.105 becomes 172.30.0.108")
     lab.kubectl(
@@ -78,9 +81,10 @@ def run(options: Options, report: Callable[[str], None]) -> bool:
     )
     report("kubectl delete egresspolicy test: the visitors leave by their nodes again")
     lab.kubectl("delete", "egresspolicy", "test")
-    rows += _settled(lab)
-    console.print(_table("One policy edited, one deleted", rows[len(rows) // 2 :]))
+    second = _settled(lab)
+    console.print(_table("One policy edited, one deleted", second))
 
+    rows = [*first, *second]
     wrong = [row for row in rows if not row.good]
     report(
         f"{len(rows) - len(wrong)} of {len(rows)} as expected, "
@@ -140,25 +144,42 @@ def _settled(lab: Lab) -> list[Row]:
 
 def _rows(lab: Lab) -> Iterable[Row]:
     asked = rules(lab)
-    outside = lab.topology.host(OUTSIDE).addresses
     pods = lab.kubectl_json("get", "pods", "--all-namespaces")["items"]
-    for pod in pods:
-        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        if namespace in ("kube-system", product.NAMESPACE) or pod["spec"].get("hostNetwork"):
-            continue
-        node = lab.node(pod["spec"]["nodeName"])
-        for destination in (interface.ip for interface in outside):
-            own = next(i.ip for i in node.addresses if i.version == destination.version)
-            answer = lab.probe(
-                name, Protocol.HTTP, destination, namespace=namespace, timeout=PROBE_SECONDS
-            )
-            yield Row(
-                pod=f"{namespace}/{name}",
-                node=node.name,
-                destination=destination,
-                seen=str(answer.source) if answer else DROPPED,
-                expected=expected(asked, (namespace, name), destination, own),
-            )
+    questions = [question for pod in pods for question in _questions(lab, asked, pod)]
+    with ThreadPoolExecutor(max_workers=PROBES_AT_ONCE) as pool:
+        return list(pool.map(lambda question: _ask(lab, asked, *question), questions))
+
+
+def _questions(
+    lab: Lab, asked: Iterable[Rule], pod: Json
+) -> Iterator[tuple[tuple[str, str], str, Address]]:
+    """What to ask from a pod: an outside address of each family, and the other ones as well
+    where a policy tells destinations apart.
+    """
+    name = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+    if name[0] in ("kube-system", product.NAMESPACE) or pod["spec"].get("hostNetwork"):
+        return
+    choosy = any(name in rule.pods and (rule.destinations or rule.exclusions) for rule in asked)
+    families: set[int] = set()
+    for destination in (interface.ip for interface in lab.topology.host(OUTSIDE).addresses):
+        if choosy or destination.version not in families:
+            yield name, pod["spec"]["nodeName"], destination
+        families.add(destination.version)
+
+
+def _ask(
+    lab: Lab, asked: Iterable[Rule], pod: tuple[str, str], node: str, destination: Address
+) -> Row:
+    namespace, name = pod
+    own = next(i.ip for i in lab.node(node).addresses if i.version == destination.version)
+    answer = lab.probe(name, Protocol.HTTP, destination, namespace=namespace, timeout=PROBE_SECONDS)
+    return Row(
+        pod=f"{namespace}/{name}",
+        node=node,
+        destination=destination,
+        seen=str(answer.source) if answer else DROPPED,
+        expected=expected(asked, pod, destination, own),
+    )
 
 
 def _answered(lab: Lab) -> bool:

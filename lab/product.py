@@ -36,15 +36,18 @@ def image() -> Path:
     return Path(result.stdout.strip().splitlines()[-1])
 
 
-def load(lab: Lab, report: Callable[[str], None]) -> None:
-    """Build the image and load it into every node."""
+def load(lab: Lab, report: Callable[[str], None]) -> Path:
+    """Build the image and load it into every node; its archive."""
     archive = image()
     report(f"image {archive.name}")
     lab.load_image(archive)
+    return archive
 
 
-def install(lab: Lab, *, values: Iterable[str] = ()) -> None:
+def install(lab: Lab, archive: Path, *, values: Iterable[str] = ()) -> None:
     """`helm install` (or upgrade) with `--set` values; ends when all its pods are ready."""
+    # The tag stays, so that another image has to show in the pods for an upgrade to roll them.
+    mark = rf"podAnnotations.outgate\.dev/image={archive.stem}"
     families = {network.version for network in lab.topology.pods}
     settings = [
         "image.repository=localhost/outgate",
@@ -52,6 +55,8 @@ def install(lab: Lab, *, values: Iterable[str] = ()) -> None:
         "image.pullPolicy=Never",
         f"feature.enableIPv4={str(4 in families).lower()}",
         f"feature.enableIPv6={str(6 in families).lower()}",
+        f"agent.{mark}",
+        f"controller.{mark}",
         *values,
     ]
     lab.helm(

@@ -51,8 +51,7 @@ def before(bare_lab: Lab) -> dict[str, nodestate.NodeState]:
 @pytest.fixture(scope="session")
 def world(bare_lab: Lab, before: dict[str, nodestate.NodeState]) -> World:
     """The lab with Outgate installed and the gateway `default` ready."""
-    product.load(bare_lab, print)
-    product.install(bare_lab)
+    product.install(bare_lab, product.load(bare_lab, print))
     made = World(bare_lab)
     gateway = {
         "apiVersion": "outgate.dev/v1beta1",
