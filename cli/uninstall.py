@@ -140,11 +140,14 @@ class Uninstaller:
         for kind in CONTROLLERS:
             count = self._delete_all(kind)
             self._say(f"{count} {kind.plural} deleted")
+        # To agents this is as good as no status: the next ones wait for the next controller's. An
+        # empty one would be refused: the server makes null of it.
+        nothing_known = {"status": {"networks": []}}
         try:
             self._api.apply(
                 EGRESS_CLUSTER_INFO,
                 CLUSTER_INFO_NAME,
-                {"status": {}},
+                nothing_known,
                 manager=CONTROLLER_MANAGER,
                 subresource="status",
             )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from outgate.api.clusterinfo import EgressClusterInfoStatus
 from outgate.api.kinds import (
     EGRESS_CLUSTER_ENDPOINT_SLICE,
     EGRESS_CLUSTER_INFO,
@@ -131,7 +132,7 @@ def api() -> FakeApi:
     api.apply(
         EGRESS_CLUSTER_INFO,
         "default",
-        {"status": {"networks": [network]}},
+        {"status": {"networks": [network], "observedGeneration": 3}},
         manager="outgate-controller",
         subresource="status",
     )
@@ -168,7 +169,7 @@ def test_all_of_the_release_is_gone_and_users_objects_are_untouched(
         assert names(api, kind) == [], kind.name
     assert [api.list(kind)[0] for kind in (EGRESS_GATEWAY, EGRESS_POLICY)] == before
     (info,) = api.list(EGRESS_CLUSTER_INFO)[0]
-    assert info.status.networks == ()
+    assert info.status == EgressClusterInfoStatus()  # what agents take for "not known yet"
     assert info.spec.extra_cidr == ("::/0",)
 
 
