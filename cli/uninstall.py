@@ -142,7 +142,7 @@ class Uninstaller:
             self._say(f"{count} {kind.plural} deleted")
         # To agents this is as good as no status: the next ones wait for the next controller's. An
         # empty one would be refused: the server makes null of it.
-        nothing_known = {"status": {"networks": []}}
+        nothing_known: Mapping[str, Any] = {"status": {"networks": []}}
         try:
             self._api.apply(
                 EGRESS_CLUSTER_INFO,
