@@ -178,8 +178,9 @@ def _key(fields: tuple[Field, ...], key: Key) -> str:
 def _value(field: Field, value: Value) -> str:
     match field, value:
         case (("ipv4_addr" | "ipv6_addr"), (first, last)):
-            start, end = _address(field, first), _address(field, last)
-            return start if first == last else f"{start}-{end}"
+            # A span of one address too: nft 1.0.6 does not find it again to delete, if it is
+            # written as an address.
+            return f"{_address(field, first)}-{_address(field, last)}"
         case (("ipv4_addr" | "ipv6_addr"), int(address)):
             return _address(field, address)
         case "mark", int(mark):

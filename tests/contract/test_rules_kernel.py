@@ -148,6 +148,18 @@ def test_a_span_can_be_cut_in_one_transaction(kernel: Kernel) -> None:
     assert {key: data for key, data in elements.items() if key[0] == 1} == cut
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_span_of_one_address_can_be_deleted(kernel: Kernel, version: int) -> None:
+    kernel.apply(replace(plan(SMALL, SETTINGS)))
+    type_ = EGRESS if version == 4 else SetType(("classid", "ipv6_addr"), "mark", interval=True)
+    one: Elements = {(1, (0xCB007100, 0xCB007100)): 0x10000}
+    kernel.apply(Transaction((AddElements("inet", f"egress{version}", type_, one),)))
+
+    kernel.apply(Transaction((DeleteElements("inet", f"egress{version}", type_, frozenset(one)),)))
+
+    assert state(kernel) == plan(SMALL, SETTINGS)
+
+
 def test_more_elements_than_fit_one_message_arrive_whole(kernel: Kernel) -> None:
     many: Elements = {(3, (number * 512, number * 512 + 255)): 0x10000 for number in range(4000)}
     kernel.apply(replace(plan(SMALL, SETTINGS)))
