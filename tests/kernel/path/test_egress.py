@@ -62,7 +62,9 @@ def test_only_the_named_destinations_are_taken(cluster: Cluster) -> None:
 
 
 def test_a_destination_of_one_address_is_taken(cluster: Cluster) -> None:
-    cluster.program(Wish(destinations=frozenset(map(ip_network, (OUTSIDE4, OUTSIDE6)))))
+    cluster.program(
+        Wish(destinations=frozenset({ip_network(str(OUTSIDE4)), ip_network(str(OUTSIDE6))}))
+    )
 
     for version in (4, 6):
         assert seen_as(cluster.topology.pods["worker"], version=version) == egress(version)
