@@ -26,11 +26,11 @@ CONTAINERFILE = ROOT / "image" / "Containerfile"
 IGNORE_FILE = ROOT / "image" / "Containerfile.dockerignore"
 LOCK = ROOT / "image" / "requirements.lock"
 
-SUITE = "trixie"
+SUITE = "bookworm"  # libnftables 1.0.6: what later ones write makes the node's own older nft crash
 MIRROR = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 TAG = "localhost/outgate:dev"
-PYTHON = "3.13"  # of the suite
+PYTHON = "3.11"  # of the suite
 ARCHIVES_KEPT = 3
 IMAGES_KEPT = 60  # of buildah's layer cache: about 12 builds
 DRIVERS = ["overlay", "vfs"]
