@@ -134,7 +134,7 @@ def _subnet6(text: str) -> IPv6Network | None:
 
 def _network(name: str, text: str) -> IPv4Network | IPv6Network | None:
     try:
-        return ip_network(text) if text not in ("", NONE) else None
+        return ip_network(text, strict=False) if text not in ("", NONE) else None
     except ValueError as error:
         raise SettingsWrong(f"{name} {text!r} is not a CIDR: {error}") from error
 

@@ -16,7 +16,7 @@ from outgate.agent.reconcile import State
 from outgate.agent.wake import Wakeup
 from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.meta import Condition
-from outgate.api.tunnel import EgressTunnel, EgressTunnelStatus, Underlay
+from outgate.api.tunnel import NO_UNDERLAY, EgressTunnel, EgressTunnelStatus, Underlay
 from outgate.kube.api import Api
 from outgate.kube.errors import ApiError
 from outgate.vip.client import VipState
@@ -186,7 +186,7 @@ def _phase(state: State) -> Phase:
 def _underlay(state: State) -> Underlay:
     found = state.underlay
     if found is None:
-        return Underlay()
+        return NO_UNDERLAY
     return Underlay(
         interface=found.interface,
         ipv4=str(found.ipv4 or ""),

@@ -144,7 +144,7 @@ class EgressAddress(Wire, frozen=True, kw_only=True):
     node: Annotated[str, Meta(max_length=NAME_MAX)] = ""
 
 
-class PoolUsage(Wire, frozen=True, kw_only=True):
+class PoolUsage(Wire, frozen=True, kw_only=True, omit_defaults=False):
     """How much of the pools is given out. Totals saturate at 2^63 - 1 (the API's integer)."""
 
     ipv4_total: int = 0

@@ -210,11 +210,16 @@ class AssignedEIP(Wire, frozen=True, kw_only=True):
     ipv6: Annotated[str, Meta(max_length=45)] = ""
 
 
+NO_EIP = AssignedEIP()
+"""The one that is left out on the wire (msgspec compares by identity): an empty object in a
+server-side apply that takes its last field away would arrive as null, and be refused."""
+
+
 class PolicyStatus(Wire, frozen=True, kw_only=True):
     """What the controller made of a policy. `gateway` is the one in force, defaults resolved."""
 
     gateway: Annotated[str, Meta(max_length=NAME_MAX)] = ""
-    eip: AssignedEIP = AssignedEIP()
+    eip: AssignedEIP = NO_EIP
     use_node_ip: bool = msgspec.field(default=False, name="useNodeIP")
     node: Annotated[str, Meta(max_length=2 * NAME_MAX + 1)] = ""
     matched_pods: int = 0

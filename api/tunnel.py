@@ -50,11 +50,15 @@ class Underlay(Wire, frozen=True, kw_only=True):
     mtu: Annotated[int, Meta(ge=0, le=65535)] = 0
 
 
+NO_UNDERLAY = Underlay()
+"""The one that is left out on the wire: see `outgate.api.policy.NO_EIP`."""
+
+
 class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
     """What the node's agent reports."""
 
     phase: Literal["Pending", "Ready", "Failed"] = "Pending"
-    underlay: Underlay = Underlay()
+    underlay: Underlay = NO_UNDERLAY
     last_heartbeat_time: Annotated[str, Meta(max_length=64)] = ""
     agent_version: Annotated[str, Meta(max_length=64)] = ""
     conditions: Conditions = ()

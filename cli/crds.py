@@ -10,7 +10,7 @@ import yaml
 
 from outgate.api.crd import crds as definitions
 
-HEADER = "# Made from api/ by `outgate crds --write`: edit there.\n"
+HEADER = "---\n# Made from api/ by `outgate crds --write`: edit there.\n"
 
 
 def rendered() -> dict[str, str]:
@@ -59,4 +59,4 @@ def crds(write: Path | None, check: Path | None) -> None:
                 f"{check} is out of date:\n{sentences}\nRun `outgate crds --write {check}`."
             )
     else:
-        click.echo("---\n".join(rendered().values()), nl=False)
+        click.echo("".join(rendered().values()), nl=False)

@@ -78,7 +78,7 @@ def _subnet6(text: str) -> IPv6Network | None:
 def _network(name: str, text: str) -> IPv4Network | IPv6Network | None:
     try:
         # An empty environment variable is none to click, hence the word.
-        return ip_network(text) if text not in ("", "none") else None
+        return ip_network(text, strict=False) if text not in ("", "none") else None
     except ValueError as error:
         raise ConfigInvalid(f"{name} {text!r} is not a CIDR: {error}") from error
 

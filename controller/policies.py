@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from outgate.api.core import Namespace
 from outgate.api.kinds import EGRESS_CLUSTER_POLICY, EGRESS_POLICY, Kind
 from outgate.api.match import gateway_in_force
-from outgate.api.policy import AnyPolicy, AssignedEIP, EgressClusterPolicy, PolicyStatus
+from outgate.api.policy import NO_EIP, AnyPolicy, AssignedEIP, EgressClusterPolicy, PolicyStatus
 from outgate.api.tunnel import EgressTunnel
 from outgate.api.view import IPAddress
 from outgate.controller.addresses import parse, text_of
@@ -154,14 +154,14 @@ def status_of(
         _allocated(entry),
     )
     generation = policy.metadata.generation
-    eip = AssignedEIP()
+    eip = NO_EIP
     if grant is not None and grant.method == "NodeIP":
         tunnel = tunnels.get(("", nodes[0])) if nodes else None
         if tunnel is not None:
             underlay = tunnel.status.underlay
-            eip = AssignedEIP(ipv4=underlay.ipv4, ipv6=underlay.ipv6)
+            eip = _eip(underlay.ipv4, underlay.ipv6)
     elif grant is not None:
-        eip = AssignedEIP(ipv4=_text(grant.ipv4), ipv6=_text(grant.ipv6))
+        eip = _eip(_text(grant.ipv4), _text(grant.ipv6))
     return PolicyStatus(
         gateway=entry.gateway if grant is not None else "",
         eip=eip,
@@ -173,6 +173,10 @@ def status_of(
             found, before=policy.status.conditions, generation=generation, now=now
         ),
     )
+
+
+def _eip(ipv4: str, ipv6: str) -> AssignedEIP:
+    return AssignedEIP(ipv4=ipv4, ipv6=ipv6) if ipv4 or ipv6 else NO_EIP
 
 
 def _ready(

@@ -63,12 +63,17 @@ class Api:
         connection = http.client.HTTPSConnection("localhost", API_PORT, timeout=REQUEST_SECONDS)
         try:
             plain = netns.open_socket(
-                self._paths.netns(CONTROL_PLANE), socket.AF_INET, socket.SOCK_STREAM)
+                self._paths.netns(CONTROL_PLANE), socket.AF_INET, socket.SOCK_STREAM
+            )
             plain.settimeout(REQUEST_SECONDS)
             plain.connect(("127.0.0.1", API_PORT))
             connection.sock = self._tls.wrap_socket(plain, server_hostname="localhost")
-            connection.request(method, path, json.dumps(body) if body else None,
-                               {"Content-Type": "application/json"})
+            connection.request(
+                method,
+                path,
+                json.dumps(body) if body else None,
+                {"Content-Type": "application/json"},
+            )
             response = connection.getresponse()
             return response.status, response.read().decode()
         except (OSError, http.client.HTTPException) as error:

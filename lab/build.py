@@ -107,7 +107,9 @@ def _build_image(go: Path, image: Path, report: Report) -> None:
         report("building the probe image")
         _go(go, [*_GO_BUILD, "-o", str(binary), "main.go"], source, report)
         images.write_image(
-            image, [images.PAUSE_IMAGE, images.PROBE_IMAGE], {"/bin/probe": binary},
+            image,
+            [images.PAUSE_IMAGE, images.PROBE_IMAGE],
+            {"/bin/probe": binary},
             entrypoint=["/bin/probe"],
         )
 
@@ -120,8 +122,12 @@ def _go(go: Path, arguments: Sequence[str], folder: Path, report: Report) -> Non
     compiled = 0
     tail: list[str] = []
     with subprocess.Popen(
-        [str(go), *arguments], cwd=folder, env=environment, text=True,
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        [str(go), *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:

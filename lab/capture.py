@@ -16,8 +16,9 @@ LAN = "lan"
 START_SECONDS = 10.0
 
 
-def tcpdump_argv(paths: Paths, topology: Topology, segment: str,
-                 arguments: Sequence[str]) -> list[str]:
+def tcpdump_argv(
+    paths: Paths, topology: Topology, segment: str, arguments: Sequence[str]
+) -> list[str]:
     """tcpdump on a segment: `lan`, `outside`, or a host's own interface by the host's name."""
     if segment == LAN:
         host, interface = FABRIC, BRIDGE
@@ -31,12 +32,15 @@ def tcpdump_argv(paths: Paths, topology: Topology, segment: str,
         if not paths.netns(host).exists():
             raise LabError(f"{host} is off: it has no interface to listen on")
     # root drops its rights otherwise, and then may not write the file
-    return netns.enter_argv(paths.netns(host), ["tcpdump", "-Z", "root", "-n", "-i", interface,
-                                                "--immediate-mode", *arguments])
+    return netns.enter_argv(
+        paths.netns(host),
+        ["tcpdump", "-Z", "root", "-n", "-i", interface, "--immediate-mode", *arguments],
+    )
 
 
-def show(paths: Paths, topology: Topology, segment: str, expression: str, *, seconds: float,
-         count: int) -> None:
+def show(
+    paths: Paths, topology: Topology, segment: str, expression: str, *, seconds: float, count: int
+) -> None:
     """Print packets as they pass, for that long or that many."""
     argv = tcpdump_argv(paths, topology, segment, ["-l", *_selection(count, expression)])
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
@@ -49,15 +53,27 @@ def show(paths: Paths, topology: Topology, segment: str, expression: str, *, sec
 class Capture:
     """A running capture into a file: a context manager, which listens from its start on."""
 
-    def __init__(self, paths: Paths, topology: Topology, segment: str, file: Path, *,
-                 count: int = 0, expression: str = "") -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        topology: Topology,
+        segment: str,
+        file: Path,
+        *,
+        count: int = 0,
+        expression: str = "",
+    ) -> None:
         self._file = file
-        argv = tcpdump_argv(paths, topology, segment,
-                            ["-U", "-w", str(file), *_selection(count, expression)])
+        argv = tcpdump_argv(
+            paths, topology, segment, ["-U", "-w", str(file), *_selection(count, expression)]
+        )
         self._errors = file.with_name(file.name + ".stderr")
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
                 preexec_fn=lambda: cgroups.join_as_visitor(paths),  # noqa: PLW1509
             )
         wait.until("tcpdump to listen", self._listening, timeout=START_SECONDS, interval=0.02)
@@ -83,8 +99,12 @@ class Capture:
 
     def lines(self, *options: str) -> list[str]:
         """The packets so far, as tcpdump prints them with these options."""
-        result = subprocess.run(["tcpdump", "-n", "-r", str(self._file), *options],
-                                capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            ["tcpdump", "-n", "-r", str(self._file), *options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return result.stdout.splitlines()
 
     def _listening(self) -> bool:

@@ -36,14 +36,13 @@ def hierarchies(mounts: str | None = None) -> tuple[Hierarchy, ...]:
         if kind != "cgroup" or folder.parent != CGROUP_ROOT:
             continue
         controllers = [
-            option for option in options.split(",")
+            option
+            for option in options.split(",")
             if option not in ("rw", "ro", "relatime", "nosuid", "nodev", "noexec", "xattr")
             and not option.startswith("release_agent")
         ]
         named = any(option.startswith("name=") for option in controllers)
-        found.append(
-            Hierarchy(folder.name, ",".join((["none"] if named else []) + controllers))
-        )
+        found.append(Hierarchy(folder.name, ",".join((["none"] if named else []) + controllers)))
     if FREEZER not in {hierarchy.folder for hierarchy in found}:
         raise LabError(
             "this machine has no cgroup v1 freezer hierarchy at /sys/fs/cgroup/freezer; "
@@ -108,7 +107,10 @@ def kill(paths: Paths, host: str = "") -> None:
         return not members
 
     wait.until(
-        f"the processes of {host or paths.name} to die", empty, timeout=20, interval=0.05,
+        f"the processes of {host or paths.name} to die",
+        empty,
+        timeout=20,
+        interval=0.05,
         reason=lambda: f"still there: {sorted(_members(root))}",
     )
     reap(killed)

@@ -23,8 +23,12 @@ PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False
 def name_option(command: F) -> F:
     """`--name`, on every command that means one lab."""
     return click.option(
-        "--name", default=DEFAULT_NAME, envvar="OUTGATE_LAB", show_default=True,
-        show_envvar=True, help="Which lab.",
+        "--name",
+        default=DEFAULT_NAME,
+        envvar="OUTGATE_LAB",
+        show_default=True,
+        show_envvar=True,
+        help="Which lab.",
     )(command)
 
 
@@ -46,23 +50,41 @@ def main() -> None:
 
 @main.command()
 @click.option("--nodes", default=3, show_default=True, help="Gateways and workers together.")
-@click.option("--gateways", default=2, show_default=True,
-              help="How many of the nodes carry the label egressgateway=true.")
-@click.option("--cni", type=click.Choice([cni.value for cni in Cni]),
-              default=Cni.FLANNEL_VXLAN.value, show_default=True)
-@click.option("--proxy-mode", type=click.Choice([mode.value for mode in ProxyMode]),
-              default=ProxyMode.NFTABLES.value, show_default=True)
+@click.option(
+    "--gateways",
+    default=2,
+    show_default=True,
+    help="How many of the nodes carry the label egressgateway=true.",
+)
+@click.option(
+    "--cni",
+    type=click.Choice([cni.value for cni in Cni]),
+    default=Cni.FLANNEL_VXLAN.value,
+    show_default=True,
+)
+@click.option(
+    "--proxy-mode",
+    type=click.Choice([mode.value for mode in ProxyMode]),
+    default=ProxyMode.NFTABLES.value,
+    show_default=True,
+)
 @click.option("--ipv6", "families", flag_value=Families.IPV6.value, help="IPv6 only.")
 @click.option("--dual-stack", "families", flag_value=Families.DUAL.value, help="IPv4 and IPv6.")
 @name_option
-def up(*, nodes: int, gateways: int, cni: str, proxy_mode: str, families: str | None,
-       name: str) -> None:
+def up(
+    *, nodes: int, gateways: int, cni: str, proxy_mode: str, families: str | None, name: str
+) -> None:
     """Make a lab; ends when all its nodes are Ready."""
     from outgate.lab import lifecycle
 
-    options = Options(name=name, nodes=nodes, gateways=gateways, cni=Cni(cni),
-                      proxy_mode=ProxyMode(proxy_mode),
-                      families=Families(families or Families.IPV4.value))
+    options = Options(
+        name=name,
+        nodes=nodes,
+        gateways=gateways,
+        cni=Cni(cni),
+        proxy_mode=ProxyMode(proxy_mode),
+        families=Families(families or Families.IPV4.value),
+    )
     began = time.monotonic()
     if lifecycle.up(options, click.echo):
         click.echo(f"lab {name} is up after {time.monotonic() - began:.1f} s")
@@ -133,9 +155,12 @@ def status(*, name: str) -> None:
     from rich.table import Table
 
     lab = _open(name)
-    table = Table(box=SIMPLE, title_justify="left",
-                  title=f"lab {name}: {lab.options.cni.value}, {lab.options.families.value}, "
-                        f"kube-proxy {lab.options.proxy_mode.value}")
+    table = Table(
+        box=SIMPLE,
+        title_justify="left",
+        title=f"lab {name}: {lab.options.cni.value}, {lab.options.families.value}, "
+        f"kube-proxy {lab.options.proxy_mode.value}",
+    )
     for column in ("host", "addresses", "state", "Ready", "processes", "MiB", "PID 1"):
         table.add_column(column, no_wrap=column != "state")
     for entry in lab.status():
@@ -143,7 +168,10 @@ def status(*, name: str) -> None:
         table.add_row(
             entry.host.name,
             "\n".join(str(interface.ip) for interface in entry.host.addresses),
-            entry.state, ready, str(entry.processes), f"{entry.resident / 2**20:.0f}",
+            entry.state,
+            ready,
+            str(entry.processes),
+            f"{entry.resident / 2**20:.0f}",
             str(entry.first_process or ""),
         )
     Console().print(table)
@@ -196,8 +224,10 @@ def logs(*, name: str, lines: int, follow: bool, host: str, component: str | Non
         raise LabError(f"no logs of host {host!r} in lab {name}")
     chosen = [file for file in found if component in (None, file.stem)]
     if not chosen:
-        raise LabError(f"no component {component!r} on {host}; "
-                       f"there are {', '.join(file.stem for file in found)}")
+        raise LabError(
+            f"no component {component!r} on {host}; "
+            f"there are {', '.join(file.stem for file in found)}"
+        )
     options = ["-n", str(lines), *(["-F"] if follow else [])]
     raise SystemExit(subprocess.run(["tail", *options, *chosen], check=False).returncode)
 
@@ -212,14 +242,26 @@ def load_image(*, name: str, archive: Path) -> None:
 
 @main.command()
 @name_option
-@click.option("--write", "-w", "file", type=click.Path(path_type=Path),
-              help="Write a pcap file instead of printing.")
+@click.option(
+    "--write",
+    "-w",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Write a pcap file instead of printing.",
+)
 @click.option("--seconds", default=10.0, show_default=True, help="End after so long.")
 @click.option("--count", default=0, help="End after so many packets.")
 @click.argument("segment")
 @click.argument("expression", nargs=-1)
-def capture(*, name: str, file: Path | None, seconds: float, count: int, segment: str,
-            expression: tuple[str, ...]) -> None:
+def capture(
+    *,
+    name: str,
+    file: Path | None,
+    seconds: float,
+    count: int,
+    segment: str,
+    expression: tuple[str, ...],
+) -> None:
     """Listen to SEGMENT (lan, outside, or a host) for what EXPRESSION selects."""
     lab = _open(name)
     if file is None:

@@ -33,25 +33,37 @@ def create(paths: Paths, options: Options, topology: Topology) -> None:
     for host in topology.hosts:
         netns.write_sysctls(paths.netns(host.name), _SYSCTLS)
     netns.batch(
-        ["link set lo up", f"link add {BRIDGE} type bridge mcast_snooping 0",
-         f"link set {BRIDGE} up"],
+        [
+            "link set lo up",
+            f"link add {BRIDGE} type bridge mcast_snooping 0",
+            f"link set {BRIDGE} up",
+        ],
         namespace=name(FABRIC),
     )
     for host in topology.lan_hosts:
         attach(paths, options, topology, host)
     outside = topology.host(OUTSIDE)
     netns.batch(
-        [f"link add eth1 type veth peer name eth0 address {outside.mac} netns {name(OUTSIDE)}",
-         *(f"address add {interface} dev eth1" for interface in router_outside(options.families)),
-         "link set eth1 up"],
+        [
+            f"link add eth1 type veth peer name eth0 address {outside.mac} netns {name(OUTSIDE)}",
+            *(
+                f"address add {interface} dev eth1"
+                for interface in router_outside(options.families)
+            ),
+            "link set eth1 up",
+        ],
         namespace=name(ROUTER),
     )
     netns.batch(
-        ["link set lo up",
-         *(f"address add {interface} dev eth0" for interface in outside.addresses),
-         "link set eth0 up",
-         *(f"route add default via {interface.ip}"
-           for interface in router_outside(options.families))],
+        [
+            "link set lo up",
+            *(f"address add {interface} dev eth0" for interface in outside.addresses),
+            "link set eth0 up",
+            *(
+                f"route add default via {interface.ip}"
+                for interface in router_outside(options.families)
+            ),
+        ],
         namespace=name(OUTSIDE),
     )
 
@@ -60,16 +72,21 @@ def attach(paths: Paths, options: Options, topology: Topology, host: Host) -> No
     """Plug a host's (new) namespace into the bridge and give it addresses and routes."""
     name = paths.netns_name(host.name)
     netns.batch(
-        [f"link add {host.name} type veth peer name eth0 address {host.mac} netns {name}",
-         f"link set {host.name} master {BRIDGE} up"],
+        [
+            f"link add {host.name} type veth peer name eth0 address {host.mac} netns {name}",
+            f"link set {host.name} master {BRIDGE} up",
+        ],
         namespace=paths.netns_name(FABRIC),
     )
-    commands = ["link set lo up",
-                *(f"address add {interface} dev eth0" for interface in host.addresses),
-                "link set eth0 up"]
+    commands = [
+        "link set lo up",
+        *(f"address add {interface} dev eth0" for interface in host.addresses),
+        "link set eth0 up",
+    ]
     if host.role is not Role.ROUTER:
-        commands += [f"route add default via {interface.ip}"
-                     for interface in topology.host(ROUTER).addresses]
+        commands += [
+            f"route add default via {interface.ip}" for interface in topology.host(ROUTER).addresses
+        ]
     # the API server dials pods itself (webhooks, proxies), so the control plane knows them too
     if host.role is Role.CONTROL_PLANE or (options.cni is Cni.BRIDGE and host.is_node):
         commands += _pod_routes(topology, host)

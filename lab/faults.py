@@ -21,8 +21,9 @@ table {TABLE} {{
 """
 
 
-def partition(paths: Paths, topology: Topology, first: str, second: str, *,
-              one_way: bool = False) -> None:
+def partition(
+    paths: Paths, topology: Topology, first: str, second: str, *, one_way: bool = False
+) -> None:
     """Drop every frame between two hosts of the segment; one way: from first to second only."""
     hosts = [_on_segment(topology, name) for name in (first, second)]
     if hosts[0].name == hosts[1].name:
@@ -63,8 +64,9 @@ def pause(paths: Paths, host: Host, *, process: str = "") -> int:
     if not process:
         cgroups.freeze(paths, host.name, frozen=True)
         return len(cgroups.processes(paths, host.name))
-    chosen = [pid for pid in cgroups.processes(paths, host.name)
-              if process in processes.command_line(pid)]
+    chosen = [
+        pid for pid in cgroups.processes(paths, host.name) if process in processes.command_line(pid)
+    ]
     if not chosen:
         raise LabError(f"no process on {host.name} has {process!r} in its command line")
     cgroups.send(chosen, signal.SIGSTOP)
@@ -90,16 +92,15 @@ def _must_have_processes(paths: Paths, host: Host) -> None:
     if host.is_node:
         node.must_run(paths, host)
     elif not cgroups.processes(paths, host.name):
-        raise LabError(f"{host.name} runs no process: pull its cable with "
-                       f"outgate-lab link-down {host.name}")
+        raise LabError(
+            f"{host.name} runs no process: pull its cable with outgate-lab link-down {host.name}"
+        )
 
 
 def _on_segment(topology: Topology, name: str) -> Host:
     host = topology.host(name)
     if host.role is Role.OUTSIDE:
-        raise LabError(
-            f"{name} is not on the nodes' segment: part a host from the router instead"
-        )
+        raise LabError(f"{name} is not on the nodes' segment: part a host from the router instead")
     return host
 
 
@@ -110,8 +111,11 @@ def _exists(paths: Paths) -> bool:
 
 def _nft(paths: Paths, *arguments: str, text: str = "") -> str:
     result = subprocess.run(
-        netns.enter_argv(paths.netns(FABRIC), ["nft", *arguments]), input=text,
-        capture_output=True, text=True, check=False,
+        netns.enter_argv(paths.netns(FABRIC), ["nft", *arguments]),
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         raise LabError(f"nft refused: {result.stderr.strip()}")

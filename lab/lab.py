@@ -35,8 +35,21 @@ from outgate.lab.probe import PROBE_SECONDS, Answer, Flow, Protocol
 from outgate.lab.topology import CONTROL_PLANE, Address, Host, Role, Topology, topology
 
 __all__ = [
-    "Answer", "Cni", "CommandFailed", "Families", "Flow", "Host", "Lab", "LabError",
-    "LabTimeout", "Options", "Protocol", "ProxyMode", "Role", "Seen", "Topology",
+    "Answer",
+    "Cni",
+    "CommandFailed",
+    "Families",
+    "Flow",
+    "Host",
+    "Lab",
+    "LabError",
+    "LabTimeout",
+    "Options",
+    "Protocol",
+    "ProxyMode",
+    "Role",
+    "Seen",
+    "Topology",
 ]
 
 T = TypeVar("T")
@@ -68,8 +81,9 @@ class Lab:
         self.api = Api(self.paths)
 
     @classmethod
-    def up(cls, options: Options | None = None, *,
-           report: Callable[[str], None] = lambda _: None) -> "Lab":
+    def up(
+        cls, options: Options | None = None, *, report: Callable[[str], None] = lambda _: None
+    ) -> "Lab":
         """Make a lab (or take the one that is up with these options); all nodes are Ready."""
         chosen = options or Options()
         lifecycle.up(chosen, report)
@@ -132,16 +146,17 @@ class Lab:
             return node.enter_argv(self.paths, found, argv)
         return netns.enter_argv(self.paths.netns(host), argv)
 
-    def exec(self, host: str, *argv: str, stdin: str = "",
-             timeout: float = COMMAND_SECONDS) -> str:
+    def exec(self, host: str, *argv: str, stdin: str = "", timeout: float = COMMAND_SECONDS) -> str:
         """What a program prints on a host; CommandFailed if it fails."""
         return self._run(self.exec_argv(host, argv), stdin=stdin, timeout=timeout)
 
     def load_image(self, archive: Path) -> None:
         """Import an image archive into every node that is on."""
         if not archive.is_file():
-            raise LabError(f"no image archive {archive}: make one with "
-                           f"buildah push IMAGE docker-archive:{archive}:NAME:TAG")
+            raise LabError(
+                f"no image archive {archive}: make one with "
+                f"buildah push IMAGE docker-archive:{archive}:NAME:TAG"
+            )
         running = [host for host in self.topology.nodes if node.first_process(self.paths, host)]
         with ThreadPoolExecutor(max_workers=len(running) or 1) as pool:
             list(pool.map(lambda host: node.load_image(self.paths, host, archive), running))
@@ -157,24 +172,46 @@ class Lab:
         """The first address of the outside host."""
         return self.topology.host("outside").address
 
-    def probe(self, pod: str, protocol: Protocol | str = Protocol.HTTP,
-              destination: Address | str | None = None, *, namespace: str = "default",
-              timeout: float = PROBE_SECONDS) -> Answer:
+    def probe(
+        self,
+        pod: str,
+        protocol: Protocol | str = Protocol.HTTP,
+        destination: Address | str | None = None,
+        *,
+        namespace: str = "default",
+        timeout: float = PROBE_SECONDS,
+    ) -> Answer:
         """Ask the outside host from a pod; a falsy Answer if nothing comes back."""
-        return probe.ask(self.pod_netns(pod, namespace), Protocol(protocol),
-                         self._destination(destination), timeout=timeout)
+        return probe.ask(
+            self.pod_netns(pod, namespace),
+            Protocol(protocol),
+            self._destination(destination),
+            timeout=timeout,
+        )
 
-    def flow(self, pod: str, destination: Address | str | None = None, *,
-             namespace: str = "default", timeout: float = PROBE_SECONDS) -> Flow:
+    def flow(
+        self,
+        pod: str,
+        destination: Address | str | None = None,
+        *,
+        namespace: str = "default",
+        timeout: float = PROBE_SECONDS,
+    ) -> Flow:
         """A TCP connection from a pod to the outside host that stays open."""
-        return Flow(self.pod_netns(pod, namespace), self._destination(destination),
-                    timeout=timeout)
+        return Flow(self.pod_netns(pod, namespace), self._destination(destination), timeout=timeout)
 
-    def ping(self, pod: str, destination: Address | str | None = None, *,
-             namespace: str = "default", timeout: float = PROBE_SECONDS) -> float | None:
+    def ping(
+        self,
+        pod: str,
+        destination: Address | str | None = None,
+        *,
+        namespace: str = "default",
+        timeout: float = PROBE_SECONDS,
+    ) -> float | None:
         """Round-trip time of one ICMP echo from a pod in seconds; None if none came back."""
-        return probe.ping(self.pod_netns(pod, namespace), self._destination(destination),
-                          timeout=timeout)
+        return probe.ping(
+            self.pod_netns(pod, namespace), self._destination(destination), timeout=timeout
+        )
 
     def outside_log(self, *, since: float = 0.0) -> tuple[Seen, ...]:
         """What the outside host saw, oldest first, from a `time.time()` on."""
@@ -182,22 +219,34 @@ class Lab:
             return ()
         entries = (json.loads(line) for line in self.paths.outside_log.read_text().splitlines())
         return tuple(
-            Seen(entry["time"], Protocol(entry["proto"]), ip_address(entry["source"]),
-                 entry["port"], ip_address(entry["destination"]))
-            for entry in entries if entry["time"] >= since
+            Seen(
+                entry["time"],
+                Protocol(entry["proto"]),
+                ip_address(entry["source"]),
+                entry["port"],
+                ip_address(entry["destination"]),
+            )
+            for entry in entries
+            if entry["time"] >= since
         )
 
-    def capture(self, segment: str, expression: str = "", *, file: Path | None = None,
-                count: int = 0) -> capture.Capture:
+    def capture(
+        self, segment: str, expression: str = "", *, file: Path | None = None, count: int = 0
+    ) -> capture.Capture:
         """Listen to `lan`, `outside` or a host, from now until its end as a context manager."""
         target = file or self.paths.run / f"{segment}-{time.monotonic_ns()}.pcap"
-        return capture.Capture(self.paths, self.topology, segment, target.absolute(),
-                               count=count, expression=expression)
+        return capture.Capture(
+            self.paths,
+            self.topology,
+            segment,
+            target.absolute(),
+            count=count,
+            expression=expression,
+        )
 
     def show(self, segment: str, expression: str = "", *, seconds: float, count: int = 0) -> None:
         """Print what passes on a segment, as it passes, to this process's own output."""
-        capture.show(self.paths, self.topology, segment, expression, seconds=seconds,
-                     count=count)
+        capture.show(self.paths, self.topology, segment, expression, seconds=seconds, count=count)
 
     # Faults
 
@@ -262,8 +311,9 @@ class Lab:
         controlplane.wait_ready(self.paths, self.api)
 
     @staticmethod
-    def wait(what: str, attempt: Callable[[], T], *, timeout: float = 30.0,
-             interval: float = 0.1) -> T:
+    def wait(
+        what: str, attempt: Callable[[], T], *, timeout: float = 30.0, interval: float = 0.1
+    ) -> T:
         """The first truthy value of `attempt`; LabTimeout after `timeout` seconds."""
         return wait.until(what, attempt, timeout=timeout, interval=interval)
 
@@ -277,18 +327,27 @@ class Lab:
     def _tool_argv(self, program: programs.GoProgram, arguments: Sequence[str]) -> list[str]:
         tool = build.toolbox(lambda _: None).path(program)
         home = self.paths.run / "home"  # helm and kubectl keep their caches in it
-        return netns.enter_argv(self.paths.netns(CONTROL_PLANE), [
-            "env", f"KUBECONFIG={self.paths.admin_kubeconfig}", f"HELM_CACHE_HOME={home}/cache",
-            f"HELM_CONFIG_HOME={home}/config", f"HELM_DATA_HOME={home}/data",
-            f"KUBECACHEDIR={home}/kubectl", str(tool), *arguments,
-        ])
+        return netns.enter_argv(
+            self.paths.netns(CONTROL_PLANE),
+            [
+                "env",
+                f"KUBECONFIG={self.paths.admin_kubeconfig}",
+                f"HELM_CACHE_HOME={home}/cache",
+                f"HELM_CONFIG_HOME={home}/config",
+                f"HELM_DATA_HOME={home}/data",
+                f"KUBECACHEDIR={home}/kubectl",
+                str(tool),
+                *arguments,
+            ],
+        )
 
     @staticmethod
     def _run(argv: list[str], *, stdin: str = "", timeout: float) -> str:
-        what = " ".join(argv[argv.index("--") + 1:])
+        what = " ".join(argv[argv.index("--") + 1 :])
         try:
-            result = subprocess.run(argv, input=stdin, capture_output=True, text=True,
-                                    timeout=timeout, check=False)
+            result = subprocess.run(
+                argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+            )
         except subprocess.TimeoutExpired as error:
             raise CommandFailed(f"{what}: no end within {timeout:g} s") from error
         if result.returncode != 0:

@@ -83,8 +83,12 @@ def wait_nodes_ready(api: Api, nodes: tuple[Host, ...], *, timeout: float = READ
         waiting = "; ".join(f"{name}: {problem}" for name, problem in problems.items() if problem)
         return not waiting
 
-    wait.until("the nodes to be Ready", ready, timeout=timeout,
-               reason=lambda: f"{waiting} (see outgate-lab logs NODE)")
+    wait.until(
+        "the nodes to be Ready",
+        ready,
+        timeout=timeout,
+        reason=lambda: f"{waiting} (see outgate-lab logs NODE)",
+    )
 
 
 def node_problem(api: Api, host: Host) -> str:
@@ -207,8 +211,10 @@ def _make(paths: Paths, options: Options, toolbox: Toolbox, clock: _Clock) -> No
     wait_nodes_ready(api, shape.nodes)
     clock.done("all nodes Ready")
     # pods made before it exists are refused
-    wait.until("the default service account",
-               lambda: api.exists("/api/v1/namespaces/default/serviceaccounts/default"))
+    wait.until(
+        "the default service account",
+        lambda: api.exists("/api/v1/namespaces/default/serviceaccounts/default"),
+    )
     paths.ready.touch()
 
 
@@ -216,7 +222,9 @@ def start_outside(paths: Paths, shape: Topology) -> None:
     """Start the server on the outside host."""
     addresses = [str(interface.ip) for interface in shape.host(OUTSIDE).addresses]
     processes.spawn(
-        paths, OUTSIDE, "outside",
+        paths,
+        OUTSIDE,
+        "outside",
         [sys.executable, "-m", "outgate.lab.outside", "--log", str(paths.outside_log), *addresses],
         environment={"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
     )

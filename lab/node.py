@@ -19,12 +19,31 @@ CONTAINERD_NAMESPACE = "k8s.io"
 def boot(paths: Paths, node: Host, plan: Path) -> None:
     """Start a node's first process; containerd comes up, the rest waits for `join`."""
     paths.disk(node.name).mkdir(parents=True, exist_ok=True)
-    processes.spawn(paths, node.name, "node", [
-        # slave: the machine's mounts reach the node, never the other way round
-        "unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup",
-        "--propagation", "slave", sys.executable, "-m", "outgate.lab.nodeinit", str(plan),
-    ], environment={"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-                    "PATH": _path_with_sbin()})
+    processes.spawn(
+        paths,
+        node.name,
+        "node",
+        [
+            # slave: the machine's mounts reach the node, never the other way round
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--uts",
+            "--ipc",
+            "--cgroup",
+            "--propagation",
+            "slave",
+            sys.executable,
+            "-m",
+            "outgate.lab.nodeinit",
+            str(plan),
+        ],
+        environment={
+            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+            "PATH": _path_with_sbin(),
+        },
+    )
 
 
 def join(paths: Paths, node: Host) -> None:
@@ -64,9 +83,21 @@ def power_off(paths: Paths, node: Host) -> None:
 
 def enter_argv(paths: Paths, node: Host, argv: Sequence[str]) -> list[str]:
     """A command line that runs `argv` on the node, in all its namespaces."""
-    return ["nsenter", f"--target={must_run(paths, node)}", "--mount", "--uts", "--ipc", "--net",
-            "--pid", "--cgroup", "--", "env", f"PATH={_path_with_sbin()}",
-            f"CONTAINERD_NAMESPACE={CONTAINERD_NAMESPACE}", *argv]
+    return [
+        "nsenter",
+        f"--target={must_run(paths, node)}",
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--net",
+        "--pid",
+        "--cgroup",
+        "--",
+        "env",
+        f"PATH={_path_with_sbin()}",
+        f"CONTAINERD_NAMESPACE={CONTAINERD_NAMESPACE}",
+        *argv,
+    ]
 
 
 def load_image(paths: Paths, node: Host, archive: Path) -> None:
@@ -74,7 +105,10 @@ def load_image(paths: Paths, node: Host, archive: Path) -> None:
     with archive.open("rb") as image:
         result = subprocess.run(
             enter_argv(paths, node, ["ctr", "images", "import", "-"]),
-            stdin=image, capture_output=True, text=True, check=False,
+            stdin=image,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if result.returncode != 0:
         raise LabError(f"{node.name} refused the image {archive}: {result.stderr.strip()}")
@@ -85,8 +119,9 @@ def wait_booted(paths: Paths, node: Host, *, timeout: float = 60.0) -> None:
 
     def booted() -> bool:
         if not cgroups.processes(paths, node.name):
-            raise LabError(f"{node.name} ended while booting:\n"
-                           + processes.log_tail(paths, node.name, "node"))
+            raise LabError(
+                f"{node.name} ended while booting:\n" + processes.log_tail(paths, node.name, "node")
+            )
         return first_process(paths, node) is not None
 
     wait.until(f"{node.name} to boot", booted, timeout=timeout, interval=0.02)

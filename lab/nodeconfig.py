@@ -21,8 +21,9 @@ CNI_VERSION = "0.3.1"  # the newest that the `flannel` plugin of v0.9.1 speaks
 STATUS_SECONDS = NODE_GRACE_SECONDS // 4
 
 
-def write_plan(paths: Paths, options: Options, topology: Topology, toolbox: Toolbox,
-               node: Host) -> Path:
+def write_plan(
+    paths: Paths, options: Options, topology: Topology, toolbox: Toolbox, node: Host
+) -> Path:
     """Write a node's configuration files and its plan; the plan's path."""
     run = paths.host(node.name)
     run.mkdir(parents=True, exist_ok=True)
@@ -31,22 +32,46 @@ def write_plan(paths: Paths, options: Options, topology: Topology, toolbox: Tool
     _dump(run / "kube-proxy.yaml", kube_proxy_config(options, topology, node, run))
     addresses = ",".join(str(interface.ip) for interface in node.addresses)
     components = [
-        Component("kubelet", (
-            str(toolbox.path(programs.KUBELET)), f"--config={run}/kubelet.yaml",
-            f"--kubeconfig={run}/kubelet.conf", f"--hostname-override={node.name}",
-            f"--node-ip={addresses}", "--root-dir=/var/lib/kubelet", "--v=1",
-        ), {}),
-        Component("kube-proxy", (
-            str(toolbox.path(programs.KUBE_PROXY)), f"--config={run}/kube-proxy.yaml",
-        ), {}),
+        Component(
+            "kubelet",
+            (
+                str(toolbox.path(programs.KUBELET)),
+                f"--config={run}/kubelet.yaml",
+                f"--kubeconfig={run}/kubelet.conf",
+                f"--hostname-override={node.name}",
+                f"--node-ip={addresses}",
+                "--root-dir=/var/lib/kubelet",
+                "--v=1",
+            ),
+            {},
+        ),
+        Component(
+            "kube-proxy",
+            (
+                str(toolbox.path(programs.KUBE_PROXY)),
+                f"--config={run}/kube-proxy.yaml",
+            ),
+            {},
+        ),
     ]
     if options.cni is not Cni.BRIDGE:
         (run / "flannel.json").write_text(json.dumps(flannel_config(options, topology)))
-        components.append(Component("flanneld", (
-            str(toolbox.path(programs.FLANNELD)), "--kube-subnet-mgr",
-            f"--kubeconfig-file={run}/flannel.conf", f"--net-config-path={run}/flannel.json",
-            "--ip-masq", "--iface=eth0", f"--subnet-file={SUBNET_FILE}", "--iptables-resync=5",
-        ), {"NODE_NAME": node.name}))
+        components.append(
+            Component(
+                "flanneld",
+                (
+                    str(toolbox.path(programs.FLANNELD)),
+                    "--kube-subnet-mgr",
+                    f"--kubeconfig-file={run}/flannel.conf",
+                    f"--net-config-path={run}/flannel.json",
+                    "--ip-masq",
+                    "--iface=eth0",
+                    f"--subnet-file={SUBNET_FILE}",
+                    "--iptables-resync=5",
+                ),
+                {"NODE_NAME": node.name},
+            )
+        )
     is_bridge = options.cni is Cni.BRIDGE
     plan = NodePlan(
         hostname=node.name,
@@ -57,10 +82,15 @@ def write_plan(paths: Paths, options: Options, topology: Topology, toolbox: Tool
         cni_config=json.dumps(cni_config(options, node)),
         ready_file="" if is_bridge else SUBNET_FILE,
         boot_nft=masquerade_rules(topology.pods) if is_bridge else "",
-        containerd=Component("containerd", (
-            programs.find_system("containerd") or "containerd", "--config",
-            f"{run}/containerd.toml",
-        ), {}),
+        containerd=Component(
+            "containerd",
+            (
+                programs.find_system("containerd") or "containerd",
+                "--config",
+                f"{run}/containerd.toml",
+            ),
+            {},
+        ),
         components=tuple(components),
     )
     path = run / "plan.json"
@@ -116,8 +146,11 @@ def kubelet_config(run: Path) -> dict[str, Any]:
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "enforceNodeAllocatable": ["pods"],
         # the nodes share the machine's disk and memory: they must not evict for its neighbours
-        "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1Gi",
-                         "imagefs.available": "1Gi"},
+        "evictionHard": {
+            "memory.available": "200Mi",
+            "nodefs.available": "1Gi",
+            "imagefs.available": "1Gi",
+        },
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "serializeImagePulls": False,
@@ -127,8 +160,9 @@ def kubelet_config(run: Path) -> dict[str, Any]:
     }
 
 
-def kube_proxy_config(options: Options, topology: Topology, node: Host,
-                      run: Path) -> dict[str, Any]:
+def kube_proxy_config(
+    options: Options, topology: Topology, node: Host, run: Path
+) -> dict[str, Any]:
     """kube-proxy's configuration; conntrack limits stay as they are (they are machine-wide)."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -137,8 +171,12 @@ def kube_proxy_config(options: Options, topology: Topology, node: Host,
         "hostnameOverride": node.name,
         "clusterCIDR": ",".join(str(network) for network in topology.pods),
         "clientConnection": {"kubeconfig": f"{run}/kube-proxy.conf"},
-        "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s",
-                      "tcpEstablishedTimeout": "0s"},
+        "conntrack": {
+            "maxPerCore": 0,
+            "min": 0,
+            "tcpCloseWaitTimeout": "0s",
+            "tcpEstablishedTimeout": "0s",
+        },
         "oomScoreAdj": 0,
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
@@ -167,8 +205,10 @@ def cni_config(options: Options, node: Host) -> dict[str, Any]:
             "bridge": "cni0",
             "isDefaultGateway": True,
             "hairpinMode": True,
-            "ipam": {"type": "host-local",
-                     "ranges": [[{"subnet": str(cidr)}] for cidr in node.pod_cidrs]},
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": str(cidr)}] for cidr in node.pod_cidrs],
+            },
         }
     else:
         first = {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}}

@@ -51,8 +51,12 @@ def main() -> NoReturn:
     wait.until("containerd to listen", listens, timeout=60, interval=0.05)
     load_image(plan)
     say("containerd is up")
-    wait.until("the cluster to expect this node", Path(plan.run, JOIN_FILE).exists,
-               timeout=180, interval=0.05)
+    wait.until(
+        "the cluster to expect this node",
+        Path(plan.run, JOIN_FILE).exists,
+        timeout=180,
+        interval=0.05,
+    )
     running.update({start(plan, component): component for component in plan.components})
     supervise(plan, running)
 
@@ -83,8 +87,12 @@ def mount_all(plan: NodePlan, hierarchies: tuple[Hierarchy, ...]) -> None:
         upper, work = Path("/run/overlay", name, "upper"), Path("/run/overlay", name, "work")
         upper.mkdir(parents=True)
         work.mkdir()
-        syscalls.mount("overlay", f"/{name}", kind="overlay",
-                       options=f"lowerdir=/{name},upperdir={upper},workdir={work}")
+        syscalls.mount(
+            "overlay",
+            f"/{name}",
+            kind="overlay",
+            options=f"lowerdir=/{name},upperdir={upper},workdir={work}",
+        )
     for name, target in _ON_DISK.items():
         source = Path("/run/disk", name)
         source.mkdir(exist_ok=True)
@@ -114,8 +122,12 @@ def start(plan: NodePlan, component: Component) -> int:
     """Start a component, logging to its file; its process id."""
     with Path(plan.run, "logs", f"{component.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            component.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            env={**os.environ, **component.environment}, start_new_session=True,
+            component.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **component.environment},
+            start_new_session=True,
         )
     process.returncode = 0  # reaped by `supervise`
     return process.pid
@@ -133,8 +145,12 @@ def listens() -> bool:
 
 def load_image(plan: NodePlan) -> None:
     """Import the lab's image: no pod can start without the pause program."""
-    result = subprocess.run(["ctr", "-n", "k8s.io", "images", "import", plan.image],
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["ctr", "-n", "k8s.io", "images", "import", plan.image],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode != 0:
         raise LabError(f"cannot import {plan.image}: {result.stderr.strip()}")
 
@@ -144,9 +160,7 @@ def supervise(plan: NodePlan, running: dict[int, Component]) -> NoReturn:
     configuration = Path("/etc/cni/net.d/10-lab.conflist")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     while True:
-        if not configuration.exists() and (
-            not plan.ready_file or Path(plan.ready_file).exists()
-        ):
+        if not configuration.exists() and (not plan.ready_file or Path(plan.ready_file).exists()):
             configuration.write_text(plan.cni_config)
             say("network is up")
         signal.sigtimedwait({signal.SIGCHLD}, 5.0 if configuration.exists() else 0.1)

@@ -43,12 +43,14 @@ class NodePlan:
     def from_json(cls, text: str) -> "NodePlan":
         """A plan as `to_json` wrote it."""
         raw = json.loads(text)
-        return cls(**{
-            **raw,
-            "cni_plugins": tuple(raw["cni_plugins"]),
-            "containerd": _component(raw["containerd"]),
-            "components": tuple(_component(entry) for entry in raw["components"]),
-        })
+        return cls(
+            **{
+                **raw,
+                "cni_plugins": tuple(raw["cni_plugins"]),
+                "containerd": _component(raw["containerd"]),
+                "components": tuple(_component(entry) for entry in raw["components"]),
+            }
+        )
 
 
 def _component(raw: dict[str, Any]) -> Component:

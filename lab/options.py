@@ -54,9 +54,7 @@ class Options:
         if not 1 <= self.nodes <= MAX_NODES:
             raise LabError(f"--nodes must be 1 to {MAX_NODES}, not {self.nodes}")
         if not 0 <= self.gateways <= self.nodes:
-            raise LabError(
-                f"--gateways must be 0 to --nodes ({self.nodes}), not {self.gateways}"
-            )
+            raise LabError(f"--gateways must be 0 to --nodes ({self.nodes}), not {self.gateways}")
 
     def to_json(self) -> str:
         """The form kept in the lab's run folder."""
@@ -67,8 +65,12 @@ class Options:
         """Options as `to_json` wrote them."""
         raw = json.loads(text)
         return cls(
-            name=raw["name"], nodes=raw["nodes"], gateways=raw["gateways"], cni=Cni(raw["cni"]),
-            proxy_mode=ProxyMode(raw["proxy_mode"]), families=Families(raw["families"]),
+            name=raw["name"],
+            nodes=raw["nodes"],
+            gateways=raw["gateways"],
+            cni=Cni(raw["cni"]),
+            proxy_mode=ProxyMode(raw["proxy_mode"]),
+            families=Families(raw["families"]),
         )
 
 

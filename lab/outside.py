@@ -28,8 +28,13 @@ class Journal:
 
     def note(self, protocol: str, peer: Sequence[object], destination: str) -> None:
         """Write down who came, how, and to which of our addresses."""
-        entry = {"time": time.time(), "proto": protocol, "source": peer[0], "port": peer[1],
-                 "destination": destination}
+        entry = {
+            "time": time.time(),
+            "proto": protocol,
+            "source": peer[0],
+            "port": peer[1],
+            "destination": destination,
+        }
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
 
@@ -63,15 +68,18 @@ async def serve(addresses: Sequence[str], journal: Journal) -> None:
     await asyncio.Event().wait()
 
 
-async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *,
-                journal: Journal, address: str) -> None:
+async def _http(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, journal: Journal, address: str
+) -> None:
     peer = writer.get_extra_info("peername")
     try:
         await reader.readuntil(b"\r\n\r\n")
         journal.note("http", peer, address)
         body = json.dumps({"source": peer[0], "port": peer[1]}).encode() + b"\n"
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                     b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
         await writer.drain()
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         pass  # a client that goes away is no concern of the server
@@ -79,8 +87,9 @@ async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *,
         writer.close()
 
 
-async def _tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *,
-               journal: Journal, address: str) -> None:
+async def _tcp(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, journal: Journal, address: str
+) -> None:
     peer = writer.get_extra_info("peername")
     journal.note("tcp", peer, address)
     try:

@@ -17,8 +17,13 @@ from outgate.lab.topology import CONTROL_PLANE, Address, Host, Topology, first_s
 
 API_PORT = 6443
 LIFETIME = datetime.timedelta(days=3650)
-_API_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-              "kubernetes.default.svc.cluster.local")
+_API_NAMES = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,20 @@ def issue(paths: Paths, topology: Topology) -> None:
     pki.mkdir(parents=True, exist_ok=True)
     authority.save(pki)
     control_plane = topology.host(CONTROL_PLANE)
-    authority.issue(pki, Identity(
-        "apiserver", "kube-apiserver", names=_API_NAMES,
-        addresses=(
-            ip_address("127.0.0.1"), ip_address("::1"),
-            *(interface.ip for interface in control_plane.addresses),
-            *(first_service(network) for network in topology.services),
+    authority.issue(
+        pki,
+        Identity(
+            "apiserver",
+            "kube-apiserver",
+            names=_API_NAMES,
+            addresses=(
+                ip_address("127.0.0.1"),
+                ip_address("::1"),
+                *(interface.ip for interface in control_plane.addresses),
+                *(first_service(network) for network in topology.services),
+            ),
         ),
-    ))
+    )
     for identity in (
         Identity("kubelet-client", "apiserver-kubelet-client", "system:masters"),
         Identity("front-proxy", "front-proxy-client"),
@@ -69,25 +80,42 @@ def issue(paths: Paths, topology: Topology) -> None:
         write_kubeconfig(paths.run / f"{identity.file}.conf", pki, identity.file, url)
     service_accounts = _new_key()
     _write_key(pki / "sa.key", service_accounts)
-    (pki / "sa.pub").write_bytes(service_accounts.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    (pki / "sa.pub").write_bytes(
+        service_accounts.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
     for node in topology.nodes:
         _issue_node(authority, paths.host(node.name) / "pki", node, url)
 
 
 def write_kubeconfig(file: Path, pki: Path, name: str, url: str) -> None:
     """A kubeconfig that points to the certificate `name` of the folder `pki`."""
-    file.write_text(yaml.safe_dump({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "lab", "cluster": {
-            "server": url, "certificate-authority": str(pki / "ca.crt")}}],
-        "users": [{"name": name, "user": {
-            "client-certificate": str(pki / f"{name}.crt"),
-            "client-key": str(pki / f"{name}.key")}}],
-        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
-        "current-context": "lab",
-    }))
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [
+                    {
+                        "name": "lab",
+                        "cluster": {"server": url, "certificate-authority": str(pki / "ca.crt")},
+                    }
+                ],
+                "users": [
+                    {
+                        "name": name,
+                        "user": {
+                            "client-certificate": str(pki / f"{name}.crt"),
+                            "client-key": str(pki / f"{name}.key"),
+                        },
+                    }
+                ],
+                "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
+                "current-context": "lab",
+            }
+        )
+    )
     file.chmod(0o600)
 
 
@@ -95,11 +123,17 @@ def _issue_node(authority: "_Authority", pki: Path, node: Host, url: str) -> Non
     pki.mkdir(parents=True, exist_ok=True)
     (pki / "ca.crt").write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
     kubelet = Identity(
-        "kubelet", f"system:node:{node.name}", "system:nodes", names=(node.name,),
+        "kubelet",
+        f"system:node:{node.name}",
+        "system:nodes",
+        names=(node.name,),
         addresses=tuple(interface.ip for interface in node.addresses),
     )
-    for identity in (kubelet, Identity("kube-proxy", "system:kube-proxy"),
-                     Identity("flannel", "flannel")):
+    for identity in (
+        kubelet,
+        Identity("kube-proxy", "system:kube-proxy"),
+        Identity("flannel", "flannel"),
+    ):
         authority.issue(pki, identity)
         write_kubeconfig(pki.parent / f"{identity.file}.conf", pki, identity.file, url)
 
@@ -121,8 +155,7 @@ class _Authority:
         return cls(key, certificate)
 
     def save(self, pki: Path) -> None:
-        (pki / "ca.crt").write_bytes(
-            self.certificate.public_bytes(serialization.Encoding.PEM))
+        (pki / "ca.crt").write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         _write_key(pki / "ca.key", self.key)
 
     def issue(self, pki: Path, identity: Identity) -> None:
@@ -132,22 +165,26 @@ class _Authority:
             attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.group))
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _builder(x509.Name(attributes), self.certificate.subject, key).add_extension(
-            x509.ExtendedKeyUsage(usage), critical=False)
+            x509.ExtendedKeyUsage(usage), critical=False
+        )
         alternatives: Sequence[x509.GeneralName] = [
             *(x509.DNSName(name) for name in identity.names),
             *(x509.IPAddress(address) for address in identity.addresses),
         ]
         if alternatives:
             builder = builder.add_extension(
-                x509.SubjectAlternativeName(alternatives), critical=False)
+                x509.SubjectAlternativeName(alternatives), critical=False
+            )
         certificate = builder.sign(self.key, hashes.SHA256())
         (pki / f"{identity.file}.crt").write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM))
+            certificate.public_bytes(serialization.Encoding.PEM)
+        )
         _write_key(pki / f"{identity.file}.key", key)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name,
-             key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -166,6 +203,10 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
 
 def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
     file.touch(mode=0o600)
-    file.write_bytes(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption()))
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )

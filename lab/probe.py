@@ -45,8 +45,9 @@ class Answer:
 class Flow:
     """A TCP connection that stays open, to be asked again and again. A context manager."""
 
-    def __init__(self, namespace: Path, destination: Address, *,
-                 timeout: float = PROBE_SECONDS) -> None:
+    def __init__(
+        self, namespace: Path, destination: Address, *, timeout: float = PROBE_SECONDS
+    ) -> None:
         self._socket = _connected(namespace, destination, TCP_PORT, timeout)
 
     def __enter__(self) -> "Flow":
@@ -70,8 +71,9 @@ class Flow:
         self._socket.close()
 
 
-def ask(namespace: Path, protocol: Protocol, destination: Address, *,
-        timeout: float = PROBE_SECONDS) -> Answer:
+def ask(
+    namespace: Path, protocol: Protocol, destination: Address, *, timeout: float = PROBE_SECONDS
+) -> Answer:
     """Ask the outside host once; never raises for a network that does not answer."""
     began = time.monotonic()
     try:
@@ -84,16 +86,16 @@ def ask(namespace: Path, protocol: Protocol, destination: Address, *,
             case Protocol.UDP:
                 return _udp(namespace, destination, timeout)
     except (OSError, http.client.HTTPException) as error:
-        return Answer(None, error=f"{type(error).__name__}: {error}",
-                      seconds=time.monotonic() - began)
+        return Answer(
+            None, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began
+        )
 
 
 def ping(namespace: Path, destination: Address, *, timeout: float = PROBE_SECONDS) -> float | None:
     """Round-trip time of one ICMP echo in seconds; None if nothing came back."""
     four = isinstance(destination, IPv4Address)
     family, protocol = (
-        (socket.AF_INET, socket.IPPROTO_ICMP) if four
-        else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
+        (socket.AF_INET, socket.IPPROTO_ICMP) if four else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
     )
     request, reply = (8, 0) if four else (128, 129)  # RFC 792, RFC 4443 §4
     identity = os.urandom(4)
@@ -105,7 +107,7 @@ def ping(namespace: Path, destination: Address, *, timeout: float = PROBE_SECOND
             while (left := began + timeout - time.monotonic()) > 0:
                 raw.settimeout(left)
                 data, _ = raw.recvfrom(2048)
-                message = data[(data[0] & 0xF) * 4:] if four else data  # IPv6: no header
+                message = data[(data[0] & 0xF) * 4 :] if four else data  # IPv6: no header
                 if message[0] == reply and message[4:8] == identity:
                     return time.monotonic() - began
         except OSError:
@@ -134,8 +136,7 @@ def _udp(namespace: Path, destination: Address, timeout: float) -> Answer:
         return _seen(datagrams.recv(2048).decode(), time.monotonic() - began)
 
 
-def _connected(namespace: Path, destination: Address, port: int,
-               timeout: float) -> socket.socket:
+def _connected(namespace: Path, destination: Address, port: int, timeout: float) -> socket.socket:
     stream = netns.open_socket(namespace, _family(destination), socket.SOCK_STREAM)
     stream.settimeout(timeout)
     try:

@@ -10,8 +10,14 @@ from outgate.lab.errors import LabError
 from outgate.lab.paths import Paths
 
 
-def spawn(paths: Paths, host: str, component: str, argv: Sequence[str],
-          *, environment: dict[str, str] | None = None) -> int:
+def spawn(
+    paths: Paths,
+    host: str,
+    component: str,
+    argv: Sequence[str],
+    *,
+    environment: dict[str, str] | None = None,
+) -> int:
     """Start `argv` detached on `host`, logging to its `component` log; its process id.
 
     The child joins cgroup and namespace before it becomes the program, so that however
@@ -30,8 +36,13 @@ def spawn(paths: Paths, host: str, component: str, argv: Sequence[str],
     try:
         with log.open("ab") as output:
             child = subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                start_new_session=True, cwd="/", preexec_fn=enter,  # noqa: PLW1509
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd="/",
+                preexec_fn=enter,  # noqa: PLW1509
                 env={**os.environ, **(environment or {})},
             )
     except (OSError, subprocess.SubprocessError) as error:
@@ -72,7 +83,8 @@ def resident_bytes(pid: int) -> int:
 def running(paths: Paths, host: str, program: str) -> tuple[int, ...]:
     """Process ids on `host` whose program's file name is `program`."""
     return tuple(
-        pid for pid in cgroups.processes(paths, host)
+        pid
+        for pid in cgroups.processes(paths, host)
         if Path(command_line(pid).split(" ")[0]).name == program
     )
 

@@ -129,13 +129,18 @@ def _helm_version(program: Path) -> str:
 
 
 def _kubernetes(name: str, reported: Callable[[Path], str]) -> GoProgram:
-    return GoProgram(name, f"k8s.io/kubernetes/cmd/{name}", "cluster",
-                     f"kubernetes-{KUBERNETES}", reported)
+    return GoProgram(
+        name, f"k8s.io/kubernetes/cmd/{name}", "cluster", f"kubernetes-{KUBERNETES}", reported
+    )
 
 
 def _cni(name: str, kind: str) -> GoProgram:
-    return GoProgram(name, f"github.com/containernetworking/plugins/plugins/{kind}/{name}",
-                     "cluster", f"cni-{CNI_PLUGINS}")
+    return GoProgram(
+        name,
+        f"github.com/containernetworking/plugins/plugins/{kind}/{name}",
+        "cluster",
+        f"cni-{CNI_PLUGINS}",
+    )
 
 
 KUBE_APISERVER = _kubernetes("kube-apiserver", _kubernetes_version)
@@ -144,17 +149,30 @@ KUBE_SCHEDULER = _kubernetes("kube-scheduler", _kubernetes_version)
 KUBE_PROXY = _kubernetes("kube-proxy", _kubernetes_version)
 KUBELET = _kubernetes("kubelet", _kubernetes_version)
 KUBECTL = _kubernetes("kubectl", _kubectl_version)
-HELM_PROGRAM = GoProgram("helm", "helm.sh/helm/v3/cmd/helm", "cluster", f"helm-{HELM}",
-                         _helm_version)
-FLANNELD = GoProgram("flanneld", "github.com/flannel-io/flannel", "cluster",
-                     f"flannel-{FLANNEL}")
+HELM_PROGRAM = GoProgram(
+    "helm", "helm.sh/helm/v3/cmd/helm", "cluster", f"helm-{HELM}", _helm_version
+)
+FLANNELD = GoProgram("flanneld", "github.com/flannel-io/flannel", "cluster", f"flannel-{FLANNEL}")
 CNI = (
     _cni("bridge", "main"),
     _cni("loopback", "main"),
     _cni("host-local", "ipam"),
     _cni("portmap", "meta"),
-    GoProgram("flannel", "github.com/containernetworking/plugins/plugins/meta/flannel",
-              "cniflannel", f"cniflannel-{CNI_FLANNEL}"),
+    GoProgram(
+        "flannel",
+        "github.com/containernetworking/plugins/plugins/meta/flannel",
+        "cniflannel",
+        f"cniflannel-{CNI_FLANNEL}",
+    ),
 )
-GO_PROGRAMS = (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBE_PROXY, KUBELET,
-               KUBECTL, FLANNELD, HELM_PROGRAM, *CNI)
+GO_PROGRAMS = (
+    KUBE_APISERVER,
+    KUBE_CONTROLLER_MANAGER,
+    KUBE_SCHEDULER,
+    KUBE_PROXY,
+    KUBELET,
+    KUBECTL,
+    FLANNELD,
+    HELM_PROGRAM,
+    *CNI,
+)

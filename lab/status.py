@@ -31,13 +31,13 @@ def collect(paths: Paths, topology: Topology, api: Api) -> tuple[HostStatus, ...
     links_down = _links_down(paths)
     answers = not cgroups.is_frozen(paths, CONTROL_PLANE) and api.is_ready()
     return tuple(
-        _host_status(paths, api if answers else None, host, links_down)
-        for host in topology.hosts
+        _host_status(paths, api if answers else None, host, links_down) for host in topology.hosts
     )
 
 
-def _host_status(paths: Paths, api: Api | None, host: Host,
-                 links_down: frozenset[str]) -> HostStatus:
+def _host_status(
+    paths: Paths, api: Api | None, host: Host, links_down: frozenset[str]
+) -> HostStatus:
     pids = cgroups.processes(paths, host.name)
     return HostStatus(
         host=host,
@@ -56,8 +56,7 @@ def _state(paths: Paths, host: Host, pids: tuple[int, ...], links_down: frozense
         return "paused"
     if host.name == CONTROL_PLANE:
         running = {
-            program for program in CONTROL_PROGRAMS
-            if processes.running(paths, host.name, program)
+            program for program in CONTROL_PROGRAMS if processes.running(paths, host.name, program)
         }
         missing = ", ".join(sorted(CONTROL_PROGRAMS - running))
         if missing:
@@ -68,7 +67,11 @@ def _state(paths: Paths, host: Host, pids: tuple[int, ...], links_down: frozense
 
 
 def _links_down(paths: Paths) -> frozenset[str]:
-    result = subprocess.run(["ip", "-n", paths.netns_name(FABRIC), "-json", "link", "show"],
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["ip", "-n", paths.netns_name(FABRIC), "-json", "link", "show"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     links = json.loads(result.stdout or "[]")
     return frozenset(link["ifname"] for link in links if "UP" not in link["flags"])

@@ -20,11 +20,15 @@ def setns(descriptor: int, kind: int) -> None:
         raise OSError(number, f"setns: {os.strerror(number)}")
 
 
-def mount(source: str | Path, target: str | Path, *, kind: str = "", flags: int = 0,
-          options: str = "") -> None:
+def mount(
+    source: str | Path, target: str | Path, *, kind: str = "", flags: int = 0, options: str = ""
+) -> None:
     """Mount as mount(2) does; OSError names the target."""
     result = _libc.mount(
-        os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags),
+        os.fsencode(source),
+        os.fsencode(target),
+        kind.encode(),
+        ctypes.c_ulong(flags),
         options.encode(),
     )
     if result != 0:

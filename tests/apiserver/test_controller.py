@@ -27,7 +27,7 @@ from outgate.api.kinds import (
     NODE,
     POD,
 )
-from outgate.api.policy import PolicyStatus
+from outgate.api.policy import NO_EIP, PolicyStatus
 from outgate.controller.model import Settings
 from outgate.controller.reconcile import Reconciler
 from outgate.controller.watched import Watched
@@ -240,6 +240,19 @@ def test_events_say_what_happened(start: Start, objects: Objects, apiserver: Api
         return "AddressNotInPool" in events and "NoCandidateNode" in events
 
     until("events tell it", told)
+
+
+def test_a_policy_loses_its_addresses_with_its_gateway_and_says_so(
+    start: Start, objects: Objects, client: Client
+) -> None:
+    start("a")
+    objects.gateway()
+    objects.nodes("node-1")
+    objects.policy()
+    until("it is assigned", lambda: objects.reason() == "Assigned")
+    client.delete(EGRESS_GATEWAY, "gw")
+    until("it says so", lambda: objects.reason() == "GatewayNotFound")
+    assert objects.status().eip == NO_EIP
 
 
 def test_addresses_leave_a_node_that_is_not_ready(start: Start, objects: Objects) -> None:

@@ -187,7 +187,7 @@ class World:
         ips = self.lab.kubectl_json("get", "pod", name, "--namespace", namespace)["status"][
             "podIPs"
         ]
-        return next(ip["ip"] for ip in ips if ip_address(ip["ip"]).version == family)
+        return next(str(ip["ip"]) for ip in ips if ip_address(ip["ip"]).version == family)
 
     def fetch(
         self, pod_name: str, address: str, port: int = 8080, *, namespace: str = NAMESPACE
@@ -215,5 +215,4 @@ class World:
 
 
 def _group(o: Json) -> str:
-    group, _, _ = o["apiVersion"].rpartition("/")
-    return group
+    return str(o["apiVersion"]).rpartition("/")[0]

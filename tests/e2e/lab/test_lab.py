@@ -42,18 +42,26 @@ def lab() -> Iterator[Lab]:
 
 
 def start_pod(lab: Lab, pod: str, node: str, *, command: Sequence[str] = ("probe",)) -> None:
-    lab.apply({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": pod},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "tolerations": [{"operator": "Exists"}],
-            "containers": [{"name": "probe", "image": "localhost/outgate-probe:1",
-                            "imagePullPolicy": "Never", "command": list(command)}],
-        },
-    })
+    lab.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": pod},
+            "spec": {
+                "nodeName": node,
+                "terminationGracePeriodSeconds": 0,
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [
+                    {
+                        "name": "probe",
+                        "image": "localhost/outgate-probe:1",
+                        "imagePullPolicy": "Never",
+                        "command": list(command),
+                    }
+                ],
+            },
+        }
+    )
     lab.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=30s")
 
 
@@ -191,9 +199,11 @@ def reach(lab: Lab, host: str, address: str) -> None:
 
 def test_a_lab_whose_up_was_killed_halfway_leaves_nothing() -> None:
     name = "labtest-half"
-    starter = subprocess.Popen([sys.executable, "-m", "outgate.lab", "up", "--name", name],
-                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                               stdout=subprocess.DEVNULL)
+    starter = subprocess.Popen(
+        [sys.executable, "-m", "outgate.lab", "up", "--name", name],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+    )
     Lab.wait("the first programs", lambda: cgroups.processes(Paths(name), "gw1"), interval=0.02)
     os.kill(starter.pid, signal.SIGKILL)
     starter.wait()
@@ -203,11 +213,14 @@ def test_a_lab_whose_up_was_killed_halfway_leaves_nothing() -> None:
     assert not any(processes.is_alive(pid) for pid in left)
 
 
-@pytest.mark.parametrize(("families", "cni", "destination"), [
-    (Families.DUAL, Cni.FLANNEL_HOST_GW, "2001:db8:cafe::20"),
-    (Families.IPV6, Cni.FLANNEL_VXLAN, "2001:db8:cafe::10"),
-    (Families.IPV4, Cni.BRIDGE, "203.0.113.10"),
-])
+@pytest.mark.parametrize(
+    ("families", "cni", "destination"),
+    [
+        (Families.DUAL, Cni.FLANNEL_HOST_GW, "2001:db8:cafe::20"),
+        (Families.IPV6, Cni.FLANNEL_VXLAN, "2001:db8:cafe::10"),
+        (Families.IPV4, Cni.BRIDGE, "203.0.113.10"),
+    ],
+)
 def test_a_second_lab_of_another_shape_runs_beside_the_first(
     lab: Lab, families: Families, cni: Cni, destination: str
 ) -> None:

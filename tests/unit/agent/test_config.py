@@ -33,7 +33,6 @@ def test_masks_that_work(mask: str) -> None:
         ({"rule_priority": 32766}, "1..32765"),
         ({"table_base": 0}, "table-base 0: must be in"),
         ({"table_base": 100}, "253 to 255 are the system's"),
-        ({"tunnel_subnet4": "198.18.0.1/16"}, "has host bits set"),
         ({"tunnel_subnet4": "fd00::/64"}, "must be an IPv4 CIDR"),
         ({"tunnel_subnet4": "198.18.0.0/30"}, "/29 or shorter"),
         ({"tunnel_subnet6": "198.18.0.0/16"}, "must be an IPv6 CIDR"),
@@ -49,6 +48,12 @@ def test_what_cannot_work_is_refused_with_what_would(wrong: dict[str, Any], said
 def test_one_family_alone_is_enough() -> None:
     assert data_path_settings(tunnel_subnet6="none").tunnel_subnet6 is None
     assert data_path_settings(tunnel_subnet4="none").tunnel_subnet4 is None
+
+
+def test_a_subnet_may_be_written_as_an_address_in_it() -> None:
+    # The reference's own installation command does: feature.tunnelIpv4Subnet="192.200.0.1/16".
+    settings = data_path_settings(tunnel_subnet4="198.18.0.1/16")
+    assert str(settings.tunnel_subnet4) == "198.18.0.0/16"
 
 
 def test_tables_above_the_systems_are_fine() -> None:

@@ -4,9 +4,29 @@ from click.testing import CliRunner
 from outgate.lab.cli import main
 
 COMMANDS = {
-    "up", "down", "list", "status", "exec", "logs", "kill-node", "start-node", "pause", "resume",
-    "partition", "heal", "cut-api", "link-down", "link-up", "stop-api", "start-api", "capture",
-    "load-image", "kubectl", "helm", "build", "packages",
+    "up",
+    "down",
+    "list",
+    "status",
+    "exec",
+    "logs",
+    "kill-node",
+    "start-node",
+    "pause",
+    "resume",
+    "partition",
+    "heal",
+    "cut-api",
+    "link-down",
+    "link-up",
+    "stop-api",
+    "start-api",
+    "capture",
+    "load-image",
+    "kubectl",
+    "helm",
+    "build",
+    "packages",
 }
 
 
@@ -33,8 +53,7 @@ def test_wrong_input_is_one_line_and_exit_code_one(arguments: list[str]) -> None
 def test_a_lab_that_is_not_up_says_how_to_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     result = CliRunner().invoke(main, ["kubectl", "--name", "nosuchlab", "get", "pods", "-A"])
-    assert result.output == (
-        "Error: lab nosuchlab is not up: outgate-lab up --name nosuchlab\n")
+    assert result.output == ("Error: lab nosuchlab is not up: outgate-lab up --name nosuchlab\n")
 
 
 def test_whoever_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

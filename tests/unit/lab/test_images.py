@@ -11,8 +11,12 @@ def make(folder: Path, target: str) -> Path:
     program.write_bytes(b"\x7fELF")
     program.chmod(0o755)
     archive = folder / target
-    write_image(archive, ["localhost/a:1", "localhost/b:1"], {"/usr/bin/program": program},
-                entrypoint=["/usr/bin/program"])
+    write_image(
+        archive,
+        ["localhost/a:1", "localhost/b:1"],
+        {"/usr/bin/program": program},
+        entrypoint=["/usr/bin/program"],
+    )
     return archive
 
 

@@ -32,7 +32,10 @@ def test_a_flannel_node_waits_for_its_subnet(run_root: Path) -> None:
     assert plan.ready_file == "/run/flannel/subnet.env"
     assert plan.boot_nft == ""
     assert [component.name for component in plan.components] == [
-        "kubelet", "kube-proxy", "flanneld"]
+        "kubelet",
+        "kube-proxy",
+        "flanneld",
+    ]
     assert "--node-ip=172.30.0.13,fd00:30::13" in plan.components[0].argv
     assert plan.components[2].environment == {"NODE_NAME": "w1"}
     assert NodePlan.from_json(plan.to_json()) == plan
@@ -47,12 +50,22 @@ def test_a_bridge_node_needs_no_flannel_and_masquerades_itself(run_root: Path) -
     assert bridge["ipam"]["ranges"] == [[{"subnet": "10.244.2.0/24"}]]
 
 
-@pytest.mark.parametrize(("families", "wanted"), [
-    (Families.IPV4, {"EnableIPv4": True, "Network": "10.244.0.0/16"}),
-    (Families.IPV6, {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00:244::/56"}),
-    (Families.DUAL, {"EnableIPv4": True, "Network": "10.244.0.0/16", "EnableIPv6": True,
-                     "IPv6Network": "fd00:244::/56"}),
-])
+@pytest.mark.parametrize(
+    ("families", "wanted"),
+    [
+        (Families.IPV4, {"EnableIPv4": True, "Network": "10.244.0.0/16"}),
+        (Families.IPV6, {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd00:244::/56"}),
+        (
+            Families.DUAL,
+            {
+                "EnableIPv4": True,
+                "Network": "10.244.0.0/16",
+                "EnableIPv6": True,
+                "IPv6Network": "fd00:244::/56",
+            },
+        ),
+    ],
+)
 def test_flannel_knows_the_labs_families(families: Families, wanted: dict[str, object]) -> None:
     options = Options(families=families, cni=Cni.FLANNEL_HOST_GW)
     config = nodeconfig.flannel_config(options, topology(options))

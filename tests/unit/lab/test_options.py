@@ -4,8 +4,14 @@ from outgate.lab import Cni, Families, LabError, Options, ProxyMode
 
 
 def test_options_survive_the_way_through_json() -> None:
-    options = Options("x", nodes=5, gateways=1, cni=Cni.BRIDGE, proxy_mode=ProxyMode.IPTABLES,
-                      families=Families.DUAL)
+    options = Options(
+        "x",
+        nodes=5,
+        gateways=1,
+        cni=Cni.BRIDGE,
+        proxy_mode=ProxyMode.IPTABLES,
+        families=Families.DUAL,
+    )
     assert Options.from_json(options.to_json()) == options
 
 

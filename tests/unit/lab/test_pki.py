@@ -22,8 +22,11 @@ def load(file: Path) -> x509.Certificate:
 
 
 def test_the_api_server_is_certified_for_every_way_to_it(paths: Paths) -> None:
-    names = load(paths.pki / "apiserver.crt").extensions.get_extension_for_class(
-        x509.SubjectAlternativeName).value
+    names = (
+        load(paths.pki / "apiserver.crt")
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value
+    )
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     assert {"127.0.0.1", "172.30.0.10", "fd00:30::10", "10.96.0.1", "fd00:96::1"} <= addresses
     assert "localhost" in names.get_values_for_type(x509.DNSName)
@@ -36,7 +39,10 @@ def test_a_node_is_itself_and_has_only_its_own_keys(paths: Paths) -> None:
     (group,) = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     assert (user.value, group.value) == ("system:node:w1", "system:nodes")
     assert sorted(file.name for file in folder.glob("*.key")) == [
-        "flannel.key", "kube-proxy.key", "kubelet.key"]
+        "flannel.key",
+        "kube-proxy.key",
+        "kubelet.key",
+    ]
 
 
 def test_keys_are_for_root_alone(paths: Paths) -> None:

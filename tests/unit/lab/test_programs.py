@@ -35,8 +35,11 @@ def test_kubebuilder_assets_come_before_path(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "find_system", lambda command: (
-        None if command in ("etcd", "gcc") else f"/usr/bin/{command}"))
+    monkeypatch.setattr(
+        programs,
+        "find_system",
+        lambda command: None if command in ("etcd", "gcc") else f"/usr/bin/{command}",
+    )
     with pytest.raises(LabError, match=r"missing programs: etcd; .*apt-get install etcd-server"):
         programs.check_system(building=False)
     with pytest.raises(LabError, match="etcd, gcc"):
@@ -47,9 +50,9 @@ def test_every_program_has_its_modules_at_the_version_of_its_folder() -> None:
     for program in programs.GO_PROGRAMS:
         text = (build.SOURCES / "gomods" / program.module / "go.mod").read_text()
         version = program.folder.rsplit("-", 1)[1]
-        assert any(
-            f"{prefix} {version}" in text for prefix in _prefixes(program.package)
-        ), program.package
+        assert any(f"{prefix} {version}" in text for prefix in _prefixes(program.package)), (
+            program.package
+        )
 
 
 def _prefixes(package: str) -> list[str]:

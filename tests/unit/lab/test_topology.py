@@ -15,8 +15,12 @@ POOLS = [
 def test_the_default_lab_has_two_gateways_and_a_worker() -> None:
     shape = topology(Options())
     assert [(host.name, str(host.address)) for host in shape.hosts] == [
-        ("cp", "172.30.0.10"), ("gw1", "172.30.0.11"), ("gw2", "172.30.0.12"),
-        ("w1", "172.30.0.13"), ("router", "172.30.0.1"), ("outside", "203.0.113.10"),
+        ("cp", "172.30.0.10"),
+        ("gw1", "172.30.0.11"),
+        ("gw2", "172.30.0.12"),
+        ("w1", "172.30.0.13"),
+        ("router", "172.30.0.1"),
+        ("outside", "203.0.113.10"),
     ]
     assert [host.role for host in shape.nodes] == [Role.GATEWAY, Role.GATEWAY, Role.WORKER]
 
@@ -28,7 +32,9 @@ def test_both_families_have_the_same_digits() -> None:
     outside = [str(interface.ip) for interface in shape.host("outside").addresses]
     assert outside == ["203.0.113.10", "203.0.113.20", "2001:db8:cafe::10", "2001:db8:cafe::20"]
     assert [str(i) for i in router_outside(Families.DUAL)] == [
-        "203.0.113.1/24", "2001:db8:cafe::1/64"]
+        "203.0.113.1/24",
+        "2001:db8:cafe::1/64",
+    ]
 
 
 def test_a_lab_of_one_family_has_no_trace_of_the_other() -> None:
