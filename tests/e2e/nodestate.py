@@ -41,10 +41,14 @@ def read(lab: Lab, node: str) -> NodeState:
             for line in listing(tool)
             if line.startswith("-A") and "KUBE-" not in line
         ),
-        links=tuple(line.split(":")[1].split("@")[0].strip() for line in listing("ip", "-o", "link")),
-        addresses=tuple(" ".join(line.split()[1:4])
+        links=tuple(
+            line.split(":")[1].split("@")[0].strip() for line in listing("ip", "-o", "link")
+        ),
+        addresses=tuple(
+            " ".join(line.split()[1:4])
             for line in listing("ip", "-o", "address")
-            if " fe80:" not in line  # of a CNI's devices: other ones after a node's reboot),
+            if " fe80:" not in line  # of a CNI's devices: other ones after a node's reboot
+        ),
         rules=(*listing("ip", "-4", "rule"), *listing("ip", "-6", "rule")),
         routes=tuple(
             line
