@@ -33,7 +33,6 @@ def test_marks_fit_the_mask_and_leave_the_reply_mark(mask: str, highest: int) ->
         ({"mark_mask": "red"}, "mark-mask"),
         ({"tunnel_subnet4": "192.0.2.0/30"}, "tunnel-subnet4"),
         ({"tunnel_subnet4": "2001:db8::/64"}, "tunnel-subnet4"),
-        ({"tunnel_subnet4": "192.0.2.1/24"}, "tunnel-subnet4"),
         ({"tunnel_subnet6": "192.0.2.0/24"}, "tunnel-subnet6"),
         ({"tunnel_subnet6": "2001:db8::/126"}, "tunnel-subnet6"),
         ({"tunnel_subnet4": "none", "tunnel_subnet6": ""}, "tunnel-subnet4 and tunnel-subnet6"),
@@ -61,3 +60,8 @@ def test_process_refuses_to_start_with_a_wrong_environment() -> None:
     result = CliRunner().invoke(main, env={"OUTGATE_MARK_MASK": "0x101"})
     assert result.exit_code == 2
     assert "neighbouring bits" in result.output
+
+
+def test_a_tunnel_subnet_may_be_written_as_an_address_in_it() -> None:
+    mesh = settings_of(Options(tunnel_subnet4="192.0.2.1/24")).mesh
+    assert mesh.subnet4 == IPv4Network("192.0.2.0/24")
