@@ -11,7 +11,7 @@ import click
 
 from outgate.agent import config
 from outgate.agent.config import AgentSettings, data_path_settings, detect_method
-from outgate.agent.errors import SettingsWrong
+from outgate.api.settings import SettingsWrong
 from outgate.daemon.log import LEVELS, configure
 from outgate.tunnel.underlay import DEFAULT_ROUTE
 from outgate.vip.protocol import SOCKET_PATH

@@ -4,10 +4,10 @@ The same names as the chart's values, as environment variables OUTGATE_* or flag
 """
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-from outgate.agent.errors import SettingsWrong
+from outgate.api import settings
+from outgate.api.settings import SettingsWrong, tunnel_subnets
 from outgate.api.view import TUNNEL_SUBNET4, TUNNEL_SUBNET6, DataPathSettings
 from outgate.tunnel.underlay import DEFAULT_ROUTE
 from outgate.vip.protocol import SOCKET_PATH
@@ -15,10 +15,6 @@ from outgate.vip.protocol import SOCKET_PATH
 DEFAULTS = DataPathSettings()
 HTTP_PORT = 7791
 NAMED = "interface="
-NONE = "none"
-"""A subnet that there is not: an empty environment variable does not count as one."""
-
-LOW_BITS = 0xFFFF
 TABLE_MAX = 0x7FFFFFFF  # linux: table ids are 32 bits, tools print them as signed
 RULE_PRIORITY_MAX = 32765  # below 32766, the main table's
 RESERVED_TABLES = range(253, 256)  # default, main, local
@@ -53,10 +49,8 @@ def data_path_settings(
     reply_route: bool = True,
 ) -> DataPathSettings:
     """Checks the data path's settings one by one and together. Raises SettingsWrong."""
-    subnet4, subnet6 = _subnet4(tunnel_subnet4), _subnet6(tunnel_subnet6)
-    if subnet4 is None and subnet6 is None:
-        raise SettingsWrong("tunnel-subnet4 and tunnel-subnet6 are both none: the mesh needs one")
-    mask = _mask(mark_mask)
+    subnets = tunnel_subnets(tunnel_subnet4, tunnel_subnet6)
+    mask = settings.mark_mask(mark_mask)
     _within("vxlan-id", vxlan_id, 1, (1 << 24) - 1)
     _within("vxlan-port", vxlan_port, 1, 65535)
     _within("rule-priority", rule_priority, 1, RULE_PRIORITY_MAX)
@@ -74,8 +68,8 @@ def data_path_settings(
         mark_mask=mask,
         table_base=table_base,
         rule_priority=rule_priority,
-        tunnel_subnet4=subnet4,
-        tunnel_subnet6=subnet6,
+        tunnel_subnet4=subnets.ipv4,
+        tunnel_subnet6=subnets.ipv6,
         reply_route=reply_route,
     )
 
@@ -90,53 +84,6 @@ def detect_method(text: str) -> str:
             f"'{NAMED}NAME' with the name of an interface, as in 'interface=eth0'"
         )
     return text
-
-
-def _mask(text: str) -> int:
-    try:
-        mask = int(text, 0)
-    except ValueError as error:
-        raise SettingsWrong(f"mark-mask {text!r}: must be a number, as in 0xff") from error
-    lowest = mask & -mask
-    if not 0 < mask <= LOW_BITS:
-        raise SettingsWrong(
-            f"mark-mask {mask:#x}: must be within the low 16 bits (0xffff), as in 0xff or 0x3f00"
-        )
-    if (mask // lowest) & (mask // lowest + 1):
-        raise SettingsWrong(f"mark-mask {mask:#x}: its bits must be contiguous, as in 0xff")
-    if mask == lowest:
-        raise SettingsWrong(
-            f"mark-mask {mask:#x}: one bit is the mark of replies and leaves none for gateway "
-            f"nodes; give at least two"
-        )
-    return mask
-
-
-def _subnet4(text: str) -> IPv4Network | None:
-    match _network("tunnel-subnet4", text):
-        case None:
-            return None
-        case IPv4Network(prefixlen=length) as network if length <= 29:
-            return network
-        case network:
-            raise SettingsWrong(f"tunnel-subnet4 {network}: must be an IPv4 CIDR, /29 or shorter")
-
-
-def _subnet6(text: str) -> IPv6Network | None:
-    match _network("tunnel-subnet6", text):
-        case None:
-            return None
-        case IPv6Network(prefixlen=length) as network if length <= 125:
-            return network
-        case network:
-            raise SettingsWrong(f"tunnel-subnet6 {network}: must be an IPv6 CIDR, /125 or shorter")
-
-
-def _network(name: str, text: str) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(text, strict=False) if text not in ("", NONE) else None
-    except ValueError as error:
-        raise SettingsWrong(f"{name} {text!r} is not a CIDR: {error}") from error
 
 
 def _within(what: str, value: int, least: int, most: int) -> None:

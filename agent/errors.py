@@ -5,9 +5,5 @@ class AgentError(Exception):
     """Base of the agent's errors."""
 
 
-class SettingsWrong(AgentError):
-    """What the operator chose can't work; the message says what would."""
-
-
 class FlowsRefused(AgentError):
     """The kernel did not list or delete conntrack entries."""

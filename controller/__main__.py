@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 import click
 
+from outgate.api.settings import SettingsWrong
 from outgate.controller import config
-from outgate.controller.config import ConfigInvalid, Options
+from outgate.controller.config import Options
 from outgate.controller.reconcile import Reconciler
 from outgate.controller.watched import Watched
 from outgate.daemon.http import HttpServer
@@ -75,12 +76,12 @@ def main(
     cidrs = tuple(filter(None, (text.strip() for text in service_cidrs.split(","))))
     try:
         run(Options(service_cidrs=cidrs, **options), http_port=http_port, kubeconfig=kubeconfig)
-    except ConfigInvalid as error:
+    except SettingsWrong as error:
         raise click.UsageError(str(error)) from error
 
 
 def run(options: Options, *, http_port: int, kubeconfig: str | None) -> None:
-    """Run until a signal. Raises ConfigInvalid."""
+    """Run until a signal. Raises SettingsWrong."""
     settings, timing = config.settings_of(options), config.timing_of(options)
     try:
         api = Client.connect(kubeconfig)

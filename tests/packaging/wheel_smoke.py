@@ -12,7 +12,7 @@ NOT_IMPORTED = ("__main__", "outgate.lab.nodeinit")  # they run when they are im
 
 def main() -> None:
     """Raise for the first module or command that fails."""
-    import outgate  # noqa: PLC0415 (the namespace package of the wheel, not of the checkout)
+    import outgate
 
     names = [
         module.name

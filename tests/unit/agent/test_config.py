@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from outgate.agent.config import data_path_settings, detect_method
-from outgate.agent.errors import SettingsWrong
+from outgate.api.settings import SettingsWrong
 from outgate.api.view import DataPathSettings
 
 
