@@ -69,6 +69,11 @@ def run(options: Options, report: Callable[[str], None]) -> bool:
     _apply_examples(lab)
     first = _settled(lab)
     console.print(_table("The examples", first))
+    if any(row.expected == DROPPED for row in first):
+        report(
+            f"{DROPPED}: the policy has no address in that family (its gateway has no such pool), "
+            "so its pods are closed there"
+        )
 
     report("kubectl patch egresspolicy fixed-address: 172.30.0.105 becomes 172.30.0.108")
     lab.kubectl(
