@@ -1,7 +1,7 @@
 # Thin: what each target needs is set up by hack/setup, what it does is in the commands it calls.
 BIN := .venv/bin
 
-.PHONY: help setup lab lab-down test fmt crds
+.PHONY: help setup lab lab-down test fmt crds bench
 
 help:
 	@echo "make lab       a real cluster in network namespaces, Outgate installed, the examples shown"
@@ -9,6 +9,7 @@ help:
 	@echo "make test      everything that CI runs"
 	@echo "make fmt       format and lint the tree"
 	@echo "make crds      write charts/outgate/crds from api/"
+	@echo "make bench     the benchmarks; NAME=<one of them> runs it"
 
 setup:
 	@hack/setup
@@ -28,3 +29,6 @@ fmt: setup
 
 crds: setup
 	@$(BIN)/outgate crds --write charts/outgate/crds
+
+bench: setup
+	@$(BIN)/python -m bench $(NAME)

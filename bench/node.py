@@ -1,0 +1,70 @@
+"""A node that the agent's own code programs, with the kernel edge timed."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from unit.agent.cluster import LOCAL
+
+from outgate.agent.apply import Edges, Flows, Programmer
+from outgate.agent.conntrack import Conntrack
+from outgate.agent.fake import FakeVip
+from outgate.agent.view import Snapshot, ViewMaker
+from outgate.api.view import DataPathSettings, NodeView
+from outgate.rules.kernel import NftKernel
+from outgate.rules.model import Ruleset, Transaction
+from outgate.tunnel.kernel import MeshKernel
+
+
+class TimedNft:
+    """The kernel edge, and how long its last transaction took: wall and CPU, in ms."""
+
+    def __init__(self, kernel: NftKernel) -> None:
+        self._kernel = kernel
+        self.wall = self.cpu = 0.0
+
+    def observe(self) -> Ruleset | None:
+        return self._kernel.observe()
+
+    def apply(self, transaction: Transaction) -> None:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        self._kernel.apply(transaction)
+        self.wall = (time.perf_counter() - wall) * 1e3
+        self.cpu = (time.thread_time() - cpu) * 1e3
+
+
+class Node:
+    """A node in this namespace or in another one, programmed by the agent's code.
+
+    conntrack: opens it in that same namespace.
+    """
+
+    def __init__(
+        self,
+        *,
+        netns: Path | None = None,
+        conntrack: Callable[[], AbstractContextManager[Flows]] = Conntrack,
+    ) -> None:
+        self._maker = ViewMaker()
+        self.settings = DataPathSettings()
+        self.nft = TimedNft(NftKernel(netns=netns))
+        mesh = MeshKernel(self.settings, namespace=netns)
+        self._programmer = Programmer(
+            Edges(nft=self.nft, mesh=mesh, conntrack=conntrack, vip=FakeVip())
+        )
+
+    def program(self, snapshot: Snapshot) -> None:
+        """One pass."""
+        self.write(self.view(snapshot))
+
+    def view(self, snapshot: Snapshot) -> NodeView:
+        """The first half: what is to be programmed."""
+        outcome = self._maker.view(snapshot, local=LOCAL)
+        assert outcome.view is not None, outcome.waiting
+        return outcome.view
+
+    def write(self, view: NodeView) -> None:
+        """The other half: plans, differences, the kernel."""
+        own = frozenset(address for address in (LOCAL.ipv4, LOCAL.ipv6) if address)
+        self._programmer.program(view, self.settings, own=own)

@@ -1,0 +1,31 @@
+"""Which benchmarks there are. One module each; it is imported when it is to run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from bench.figures import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A benchmark by its name, and what it measures in a line.
+
+    Its module is named like it, and has `run() -> tuple[Figure, ...]`, which leaves nothing behind.
+    """
+
+    name: str
+    about: str
+
+    def run(self) -> tuple[Figure, ...]:
+        """Measure. Raises what the machine refuses."""
+        module = import_module(f"bench.{self.name.replace('-', '_')}")
+        return cast(Callable[[], tuple[Figure, ...]], module.run)()
+
+
+BENCHMARKS = (
+    Benchmark("packet-cost", "CPU per packet at 0 to 10,000 policies, against no Outgate"),
+    Benchmark("programming", "one pod more, one policy more, and the whole start"),
+    Benchmark("gateway-scale", "CPU and memory at the gateway with 100 to 100,000 pods behind it"),
+)
