@@ -13,23 +13,20 @@ from outgate.agent.fake import FakeVip
 from outgate.agent.view import Snapshot, ViewMaker
 from outgate.api.view import DataPathSettings, NodeView
 from outgate.rules.kernel import NftKernel
-from outgate.rules.model import Ruleset, Transaction
+from outgate.rules.model import Transaction
 from outgate.tunnel.kernel import MeshKernel
 
 
-class TimedNft:
+class TimedNft(NftKernel):
     """The kernel edge, and how long its last transaction took: wall and CPU, in ms."""
 
-    def __init__(self, kernel: NftKernel) -> None:
-        self._kernel = kernel
+    def __init__(self, *, netns: Path | None = None) -> None:
+        super().__init__(netns=netns)
         self.wall = self.cpu = 0.0
-
-    def observe(self) -> Ruleset | None:
-        return self._kernel.observe()
 
     def apply(self, transaction: Transaction) -> None:
         wall, cpu = time.perf_counter(), time.thread_time()
-        self._kernel.apply(transaction)
+        super().apply(transaction)
         self.wall = (time.perf_counter() - wall) * 1e3
         self.cpu = (time.thread_time() - cpu) * 1e3
 
@@ -48,7 +45,7 @@ class Node:
     ) -> None:
         self._maker = ViewMaker()
         self.settings = DataPathSettings()
-        self.nft = TimedNft(NftKernel(netns=netns))
+        self.nft = TimedNft(netns=netns)
         mesh = MeshKernel(self.settings, namespace=netns)
         self._programmer = Programmer(
             Edges(nft=self.nft, mesh=mesh, conntrack=conntrack, vip=FakeVip())
