@@ -1,9 +1,9 @@
 """The CRDs as a real API server has them: taken, complete, shown well, and right about examples."""
 
-from pathlib import json
+import json
+from pathlib import Path
 from typing import Any
 
-import Path
 import pytest
 import yaml
 from apiserver.harness import ApiServer
