@@ -2,12 +2,20 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from e2e import nodestate
 from e2e.world import CLIENTS, NAMESPACE, NODES, World, pod
 
 from outgate.lab import Families, Lab, Options, product
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that is below this folder needs a lab."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(scope="session")

@@ -26,11 +26,6 @@ from outgate.lab import (
 )
 from outgate.lab.paths import Paths
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root"),
-]
-
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
