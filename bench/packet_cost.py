@@ -128,8 +128,8 @@ def _measure(
             # Whoever comes first finds other caches: not always the same one.
             for variant in variants if round_ % 2 else reversed(variants):
                 before(variant.path)
-                cost = variant.path.sender.cost(batches[size], most=_SLICE)
-                variant.cost.setdefault(kind, []).append(cost)
+                sent, took = variant.path.sender.send(batches[size], most=_SLICE)
+                variant.cost.setdefault(kind, []).append(took / sent)
 
 
 def _establish(variant: Variant, batch: Batch) -> None:
@@ -143,7 +143,7 @@ def _establish(variant: Variant, batch: Batch) -> None:
         datagram(each.destination, variant.bound or each.source, ports=each.ports[::-1])
         for each in all_flows
     )
-    path.answer(Batch(list(replies)))
+    path.outside.send(Batch(list(replies)))
     found = path.bindings()
     wanted = {each.ports[0]: (variant.bound or each.source, True) for each in all_flows}
     right = sum(found.get(port) == bound for port, bound in wanted.items())

@@ -11,7 +11,7 @@ import re
 from ipaddress import IPv4Address
 
 from bench.netns import Namespace
-from bench.wire import Batch, Sender
+from bench.wire import Sender
 
 NODE = IPv4Address("192.0.2.1")
 
@@ -21,7 +21,7 @@ _MASQUERADE = """
 table inet cni {
   chain postrouting {
     type nat hook postrouting priority srcnat;
-    ip saddr 10.244.0.0/16 ip daddr != 10.244.0.0/16 masquerade
+    ip saddr 10.0.0.0/8 ip daddr != 10.0.0.0/8 masquerade
   }
 }
 """
@@ -40,7 +40,10 @@ _REPLY = re.compile(r"src=\S+ dst=(\S+) sport=\d+ dport=(\d+)")
 
 
 class Path:
-    """One of them, in namespaces of its own."""
+    """One of them, in namespaces of its own.
+
+    sender: sends from the pods, from whatever address. outside: the same from beyond.
+    """
 
     def __init__(self) -> None:
         self.pods, self.node, self.beyond = map(Namespace, ("pods", "node", "beyond"))
@@ -69,7 +72,7 @@ class Path:
         self.pods.run("nft -f -", script=_DROP)
         self.beyond.run("nft -f -", script=_DROP)
         self.sender = Sender(self.pods)
-        self._replier = Sender(self.beyond)
+        self.outside = Sender(self.beyond)
 
     def forget(self) -> None:
         """Flush the node's conntrack: all flows are new again."""
@@ -92,7 +95,3 @@ class Path:
                 (_, _), (bound, port) = pairs
                 found[int(port)] = IPv4Address(bound), "[UNREPLIED]" not in line
         return found
-
-    def answer(self, replies: Batch) -> None:
-        """Send from beyond: what answers a flow establishes it."""
-        self._replier.send(replies)

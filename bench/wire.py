@@ -50,6 +50,29 @@ def datagram(
     return header + _UDP.pack(*ports, length, 0) + payload
 
 
+def tunnelled(
+    packet: bytes,
+    *,
+    outer: tuple[IPv4Address, IPv4Address],
+    macs: tuple[bytes, bytes],
+    vni: int,
+    port: int,
+    group: int,
+) -> bytes:
+    """The packet as a node sends it into the tunnel; outer addresses and MACs: from, to."""
+    source, destination = macs
+    header = packet[:10] + _checksum(packet[: _IP.size]) + packet[12 : _IP.size]
+    vxlan = struct.pack(">BBHI", 0x88, 0, group, vni << 8)  # draft-smith-vxlan-group-policy §2.1
+    frame = destination + source + b"\x08\x00" + header + packet[_IP.size :]
+    return datagram(*outer, ports=(port, port), payload=vxlan + frame)
+
+
+def _checksum(header: bytes) -> bytes:
+    total = sum(struct.unpack(">10H", header))
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack(">H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+
+
 class Batch:
     """Packets, whole from the IPv4 header on, in the form in which sendmmsg(2) takes them."""
 
@@ -95,27 +118,25 @@ class Sender:
         self._socket = namespace.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._socket.setblocking(True)
 
-    def send(self, batch: Batch, *, start: int = 0, most: float = float("inf")) -> tuple[int, int]:
-        """Send from `start` on until the end, or until `most` seconds of CPU are used.
+    def send(
+        self, batch: Batch, *, start: int = 0, count: int | None = None, most: float = float("inf")
+    ) -> tuple[int, int]:
+        """Send `count` packets (or all) from `start` on, or until `most` seconds of CPU are used.
 
         How many were sent, and how many ns of CPU that took. Raises OSError if the kernel refuses.
         """
         descriptor, sent = self._socket.fileno(), start
+        end = batch.size if count is None else min(start + count, batch.size)
         began = time.thread_time_ns()
         took = 0
-        while sent < batch.size and took < most * 1e9:
-            count = min(CHUNK, batch.size - sent)
+        while sent < end and took < most * 1e9:
+            count = min(CHUNK, end - sent)
             done = _libc.sendmmsg(descriptor, ctypes.c_void_p(batch.header(sent)), count, 0)
             if done < 0:
                 raise OSError(ctypes.get_errno(), "sendmmsg")
             sent += done
             took = time.thread_time_ns() - began
         return sent - start, took
-
-    def cost(self, batch: Batch, *, start: int = 0, most: float = float("inf")) -> float:
-        """The same; ns of CPU for one packet."""
-        sent, took = self.send(batch, start=start, most=most)
-        return took / sent
 
     def close(self) -> None:
         self._socket.close()
