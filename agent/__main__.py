@@ -66,6 +66,12 @@ _DEFAULT = config.DEFAULTS
     default=10.0,
     help="Seconds between reports to the controller.",
 )
+@click.option(
+    "--resync",
+    type=click.FloatRange(min=0.1),
+    default=config.RESYNC,
+    help="Seconds between looks whether others changed what was programmed.",
+)
 @click.option("--vip-socket", default=SOCKET_PATH, help="Where the vip process listens.")
 @click.option("--http-port", type=int, default=config.HTTP_PORT, help="Port of probes and metrics.")
 @click.option("--kubeconfig", default=None, help="Outside of a cluster: how to reach it.")
@@ -165,6 +171,7 @@ def _settings(options: Mapping[str, Any]) -> AgentSettings:
         data_path=data_path_settings(**{name: options[name] for name in names}),
         detect=detect_method(options["tunnel_detect_method"]),
         heartbeat=options["heartbeat"],
+        resync=options["resync"],
         http_port=options["http_port"],
         vip_socket=Path(options["vip_socket"]),
     )

@@ -16,7 +16,7 @@ from outgate.api.view import DataPathSettings, IPAddress, NodeView
 from outgate.rules.diff import diff as rules_diff
 from outgate.rules.diff import replace as rules_replace
 from outgate.rules.edge import Kernel as NftKernel
-from outgate.rules.model import Ruleset
+from outgate.rules.model import Ruleset, Transaction
 from outgate.rules.plan import plan as rules_plan
 from outgate.tunnel.diff import diff as mesh_diff
 from outgate.tunnel.edge import Kernel as MeshKernel
@@ -69,8 +69,31 @@ class Done:
         return any((self.mesh, self.rules, self.flows, self.addresses))
 
 
+_NOTHING = Transaction(())
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How the kernel differs from what was programmed, as what would repair it."""
+
+    mesh: tuple[Operation, ...] = ()
+    rules: Transaction = _NOTHING
+
+    def __bool__(self) -> bool:
+        return bool(self.mesh or self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Programmed:
+    """What was last written, for those who want to see it."""
+
+    view: NodeView
+    mesh: Mesh
+    ruleset: Ruleset
+
+
 class Programmer:
-    """Programs views, one after the other. For one thread."""
+    """Programs views, one after the other. For one thread, but for `programmed`."""
 
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
@@ -107,6 +130,48 @@ class Programmer:
         moved = len(self._held ^ held)
         self._held = held
         return Done(mesh=len(operations), rules=rules, flows=flows, addresses=moved)
+
+    def programmed(self) -> Programmed | None:
+        """What the kernel should hold; None if that is not sure. From any thread."""
+        view, mesh, ruleset = self._settled, self._mesh, self._ruleset
+        if view is None or mesh is None or ruleset is None:
+            return None
+        return Programmed(view, mesh, ruleset)
+
+    def drift(self, *, thorough: bool) -> Drift:
+        """How the kernel differs from what was last programmed. Raises what the edges raise.
+
+        It looks where somebody may have written since; thorough: everywhere.
+        """
+        known = self.programmed()
+        if known is None:
+            return Drift()
+        operations: tuple[Operation, ...] = ()
+        transaction = _NOTHING
+        if self._edges.mesh.touched() or thorough:
+            operations = mesh_diff(self._edges.mesh.observe(), known.mesh)
+        # The chain on a device goes with the device, and the ruleset's generation stays.
+        if self._edges.nft.touched() or thorough or operations:
+            transaction = rules_diff(self._edges.nft.observe(), known.ruleset)
+        return Drift(operations, transaction)
+
+    def repair(self, drift: Drift) -> Done:
+        """Write what is missing, remove what is not ours. Raises what the edges raise."""
+        known = self.programmed()
+        if known is None:
+            return Done()
+        self._apply_mesh(drift.mesh, known.mesh)
+        transaction, flows = drift.rules, 0
+        if any(isinstance(each, AddLink) for each in drift.mesh):
+            transaction = rules_diff(self._edges.nft.observe(), known.ruleset)
+        if transaction:
+            self._ruleset = None
+            self._edges.nft.apply(transaction)
+            self._ruleset = known.ruleset
+            # What began in between began by other rules, or by none.
+            self._settled = None
+            flows = self._restart_flows(known.view)
+        return Done(mesh=len(drift.mesh), rules=len(transaction.operations), flows=flows)
 
     def _operations(self, mesh: Mesh) -> tuple[Operation, ...]:
         if self._mesh == mesh:

@@ -14,6 +14,7 @@ from outgate.vip.protocol import SOCKET_PATH
 
 DEFAULTS = DataPathSettings()
 HTTP_PORT = 7791
+RESYNC = 3.0  # seconds: drift is repaired within 5
 NAMED = "interface="
 TABLE_MAX = 0x7FFFFFFF  # linux: table ids are 32 bits, tools print them as signed
 RULE_PRIORITY_MAX = 32765  # below 32766, the main table's
@@ -26,13 +27,15 @@ class AgentSettings:
     """Everything that was chosen, valid.
 
     data_path: without what is only known on the node (MTU, underlay interface). detect: how the
-    underlay interface is found. heartbeat: seconds between reports. http_port: 0 for any.
+    underlay interface is found. heartbeat: seconds between reports. resync: seconds between looks
+    whether others changed what was programmed. http_port: 0 for any.
     """
 
     node: str
     data_path: DataPathSettings = field(default_factory=DataPathSettings)
     detect: str = DEFAULT_ROUTE
     heartbeat: float = 10.0
+    resync: float = RESYNC
     http_port: int = HTTP_PORT
     vip_socket: Path = Path(SOCKET_PATH)
 

@@ -1,5 +1,6 @@
 """What the agent counts and times, for Prometheus."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
@@ -21,13 +22,46 @@ HELD_ADDRESSES = Gauge("outgate_agent_held_addresses", "Egress addresses that th
 FLOWS_RESTARTED = Counter(
     "outgate_agent_flows_restarted_total", "Running flows that a change made start anew."
 )
+DRIFT = Counter(
+    "outgate_agent_drift_total",
+    "Times that others had changed what was programmed, and it was repaired.",
+    labelnames=["what"],
+)
+for _what in ("addresses", "mesh", "rules"):
+    DRIFT.labels(_what)  # there from the start, as 0
+
+
+class Repairs:
+    """Counts the addresses that the vip process put back, from its own count of them.
+
+    For one thread. What it did before this agent began was told by the agent before.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def seen(self, repaired: int | None) -> None:
+        """It says so many by now; None if it says nothing."""
+        if repaired is None:
+            return
+        if self._last is not None:
+            # Fewer: it began anew.
+            more = repaired - self._last if repaired >= self._last else repaired
+            DRIFT.labels("addresses").inc(more)
+        self._last = repaired
 
 
 class Drops(Collector):
-    """Packets that the rules dropped, by reason: read from the kernel at each scrape."""
+    """Packets that the rules dropped, by reason: read from the kernel at each scrape.
+
+    The kernel's counters begin anew with a table that is made anew; these go on.
+    """
 
     def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
         self._read = read
+        self._lock = threading.Lock()
+        self._last: dict[str, int] = {}
+        self._before: dict[str, int] = {}
 
     def describe(self) -> Iterable[Metric]:
         """Its one metric, without asking the kernel."""
@@ -36,8 +70,13 @@ class Drops(Collector):
     def collect(self) -> Iterable[Metric]:
         """Its one metric, as of now."""
         family = _drops()
-        for reason, packets in sorted(self._read().items()):
-            family.add_metric([reason], packets)
+        with self._lock:
+            for reason, packets in sorted(self._read().items()):
+                last = self._last.get(reason, 0)
+                if packets < last:
+                    self._before[reason] = self._before.get(reason, 0) + last
+                self._last[reason] = packets
+                family.add_metric([reason], self._before.get(reason, 0) + packets)
         return [family]
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from outgate.agent import metrics
-from outgate.agent.apply import Done, Programmer
+from outgate.agent.apply import Done, Drift, Programmer
 from outgate.agent.errors import AgentError, FlowsRefused
 from outgate.agent.mesh import LocalNode
 from outgate.agent.view import Snapshot, ViewMaker
@@ -36,11 +36,14 @@ class Pace:
     """Timings in seconds.
 
     coalesce: from the first change to the pass, so that a burst is one. resync: between two looks
-    at the node's interfaces.
+    at the node's interfaces. drift: between two looks whether others changed what was programmed.
+    verify: between two comparisons of all of it, even if nobody seems to have.
     """
 
     coalesce: float = 0.005
     resync: float = 30.0
+    drift: float = 3.0
+    verify: float = 300.0
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, most=30.0))
 
 
@@ -119,6 +122,7 @@ class Reconciler:
         self._programmed: tuple[NodeView, DataPathSettings] | None = None
         self._underlay: Underlay | None = None
         self._looked = float("-inf")
+        self._checked = self._verified = clock()
         self._failures = 0
         self._worked = False
         self._subscribers: list[Callable[[], object]] = []
@@ -148,11 +152,16 @@ class Reconciler:
         self._wakeup.ask_on(stop, name=self.name)
         self._wakeup.ask()
         while not stop.is_set():
-            most = self._pace.backoff.wait(self._failures) or self._pace.resync
-            if self._wakeup.wait(most=most):
+            most = self._pace.backoff.wait(self._failures) or self._pace.drift
+            asked = self._wakeup.wait(most=most)
+            if asked:
                 stop.wait(self._pace.coalesce)
-            if not stop.is_set():
+            if stop.is_set():
+                return
+            if asked or self._failures or self._clock() - self._looked >= self._pace.resync:
                 self.step()
+            if self._clock() - self._checked >= self._pace.drift:
+                self.check()
 
     def step(self) -> None:
         """One pass; never raises what is expected to go wrong."""
@@ -168,6 +177,40 @@ class Reconciler:
             if self._failures:
                 log.info("works again", failures=self._failures)
             self._failures = 0
+
+    def check(self) -> None:
+        """Repair what others changed since the last check; never raises what is expected.
+
+        Costs next to nothing on a node where nobody has written.
+        """
+        self._checked = began = self._clock()
+        if self._programmed is None:
+            return
+        thorough = began - self._verified >= self._pace.verify
+        if thorough:
+            self._verified = began
+        try:
+            drift = self._programmer.drift(thorough=thorough)
+            if drift:
+                self._repair(drift, began)
+        except EXPECTED as error:
+            self._failed(error)
+
+    def _repair(self, drift: Drift, began: float) -> None:
+        # Counted first: if it can't be repaired, it was there all the same.
+        if drift.mesh:
+            metrics.DRIFT.labels("mesh").inc()
+        if drift.rules:
+            metrics.DRIFT.labels("rules").inc()
+        done = self._programmer.repair(drift)
+        metrics.FLOWS_RESTARTED.inc(done.flows)
+        log.warning(
+            "drift repaired",
+            mesh=done.mesh,
+            rules=done.rules,
+            flows=done.flows,
+            took=round(self._clock() - began, 4),
+        )
 
     def _pass(self) -> None:
         underlay = self._look()

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from outgate.agent import metrics
 from outgate.agent.apply import Edges, Programmer
 from outgate.agent.config import AgentSettings
 from outgate.agent.conntrack import Conntrack
 from outgate.agent.prerequisites import missing
-from outgate.agent.reconcile import NodeFacts, Reconciler
+from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.report import Reporter
 from outgate.agent.stores import Stores
 from outgate.daemon.task import Task
@@ -41,6 +42,7 @@ def tasks_of(
             missing=lambda: missing(settings.data_path),
         ),
         settings=settings.data_path,
+        pace=Pace(drift=settings.resync),
         first_time=first_time,
     )
 
@@ -57,6 +59,9 @@ def tasks_of(
     )
     reconciler.subscribe(reporter.changed)
     vip.subscribe(reporter.changed)
+
+    repairs = metrics.Repairs()
+    vip.subscribe(lambda: repairs.seen(vip.state().repaired))
 
     def drops() -> Mapping[str, int]:
         try:

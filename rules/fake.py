@@ -38,7 +38,7 @@ _COUNTER = re.compile(r"\bcounter name (\w+)")
 
 
 class FakeKernel:
-    """The two methods of the edge, on a dictionary.
+    """The methods of the edge, on a dictionary.
 
     A netdev chain needs its device: `devices` are those that exist.
     """
@@ -46,6 +46,10 @@ class FakeKernel:
     def __init__(self, *, devices: Iterable[str] = ("outgate",)) -> None:
         self._devices = set(devices)
         self._tables: dict[Family, Table] = {}
+
+    def touched(self) -> bool:
+        """See `Kernel`. It does not know who writes to it, so: perhaps."""
+        return True
 
     def observe(self) -> Ruleset | None:
         """See `Kernel`."""

@@ -237,6 +237,8 @@ def _parsed_set(found: Json) -> Set:
     elements: dict[Key, Value | None] = {}
     for element in found.get("elem", ()):
         left, right = element if type_.data else (element, None)
+        if isinstance(left, dict) and "elem" in left:
+            left = left["elem"]["val"]  # somebody gave it a comment or a counter
         fields = left["concat"] if len(type_.key) > 1 else [left]
         parsed = tuple(
             _parsed(field, value, interval=type_.interval)

@@ -24,11 +24,15 @@ from outgate.tunnel.model import (
 
 
 class FakeKernel:
-    """The two methods of the edge, on a set."""
+    """The methods of the edge, on a set."""
 
     def __init__(self) -> None:
         self._link: Link | None = None
         self._objects: set[Object] = set()
+
+    def touched(self) -> bool:
+        """See `Kernel`. It does not know who writes to it, so: perhaps."""
+        return True
 
     def observe(self) -> Mesh:
         """See `Kernel`."""

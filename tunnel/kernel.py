@@ -8,17 +8,18 @@ only module that imports pyroute2, which takes half a second.
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyroute2 import IPRoute, netns
 from pyroute2.netlink.exceptions import NetlinkError
 
 from outgate.api.view import DataPathSettings, IPAddress
-from outgate.tunnel import afspec, dumps
+from outgate.daemon.changes import Changes
+from outgate.tunnel import afspec, dumps, news
 from outgate.tunnel.errors import KernelRefused
 from outgate.tunnel.model import (
     Add,
@@ -41,6 +42,8 @@ from outgate.tunnel.underlay import DefaultRoute, Host, Interface
 
 _IFA_F_NODAD = 0x02
 
+_T = TypeVar("_T")
+
 
 class MeshKernel:
     """The edge to netlink; see `outgate.tunnel.edge.Kernel`. One thread at a time.
@@ -51,6 +54,28 @@ class MeshKernel:
     def __init__(self, settings: DataPathSettings, *, namespace: Path | None = None) -> None:
         self._settings = settings
         self._namespace = namespace
+        self._changes: Changes | None = None
+        self._index_seen = 0  # of our device when it was last observed; 0: there was none
+
+    def touched(self) -> bool:
+        """Whether anything of ours may have changed since this was last asked, by us or others."""
+        try:
+            if self._changes is None:
+                self._changes = self._inside(lambda: Changes(news.GROUPS))
+                return True
+            return self._changes.any(self._concerns)
+        except OSError as error:
+            raise KernelRefused("changes", "hear of", str(error)) from error
+
+    def _concerns(self, kind: int, body: bytes) -> bool:
+        settings = self._settings
+        return news.concerns(
+            kind,
+            body,
+            index=self._index_seen,
+            device=settings.device,
+            protocol=settings.route_protocol,
+        )
 
     def observe(self) -> Mesh:
         """What there is of ours; an empty mesh if there is nothing."""
@@ -58,8 +83,9 @@ class MeshKernel:
             objects: set[Object] = set(self._rules(netlink))
             device = self._device(netlink)
             if device is None:
+                self._index_seen = 0
                 return Mesh(None, frozenset(objects))
-            index = device["index"]
+            self._index_seen = index = device["index"]
             objects.update(dumps.addresses(netlink, index))
             objects.update(dumps.neighbours(netlink, index))
             objects.update(dumps.forwarding(netlink, index))
@@ -244,20 +270,25 @@ class MeshKernel:
 
     def _channel(self) -> socket.socket:
         """A bare netlink socket of the same namespace."""
-        if self._namespace is None:
-            return _netlink_socket()
-        made: list[socket.socket] = []
+        return self._inside(_netlink_socket)
 
-        def make() -> None:
-            netns.setns(str(self._namespace))
-            made.append(_netlink_socket())
+    def _inside(self, make: Callable[[], _T]) -> _T:
+        """What it makes in the namespace: a socket stays in the one it was made in."""
+        if self._namespace is None:
+            return make()
+        namespace = str(self._namespace)
+        made: list[_T] = []
+
+        def enter() -> None:
+            netns.setns(namespace)
+            made.append(make())
 
         # A thread of its own: the caller's stays where it is.
-        thread = threading.Thread(target=make, name=f"netlink in {self._namespace.name}")
+        thread = threading.Thread(target=enter, name=f"netlink in {self._namespace.name}")
         thread.start()
         thread.join()
         if not made:
-            raise OSError(f"no netlink socket in {self._namespace}")
+            raise OSError(f"no netlink socket in {namespace}")
         return made[0]
 
 

@@ -28,11 +28,13 @@ class VipState:
     """What is known of the vip process.
 
     connected: it listens. settled: it has acted on the last word. held: its last report.
+    repaired: how often it put an address back; None as long as it has not reported.
     """
 
     connected: bool
     settled: bool
     held: tuple[Held, ...]
+    repaired: int | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -88,6 +90,7 @@ class VipClient:
                 connected=self._connected,
                 settled=report is not None and report.seq == self._seq,
                 held=report.held if report else (),
+                repaired=report.repaired if report else None,
             )
 
     def ready(self) -> bool:

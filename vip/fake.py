@@ -20,6 +20,10 @@ class FakeLan:
     log: list[str] = field(default_factory=list)
     broken: bool = False
 
+    def touched(self) -> bool:
+        """It does not know who writes to it, so: perhaps."""
+        return True
+
     def observe(self) -> Observed:
         """What there is."""
         return Observed(frozenset(self.owned), frozenset(self.foreign), frozenset(self.links))

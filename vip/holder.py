@@ -22,7 +22,10 @@ from outgate.vip.wire import Wire
 log = structlog.get_logger()
 
 RESYNC = 30.0
-"""Seconds between looks at what the kernel really has: others remove addresses and swap links."""
+"""Seconds between looks at what the kernel really has, even if nobody seems to have changed it."""
+
+GLANCE = 2.0
+"""Seconds between looks whether somebody has: others remove addresses and swap links."""
 
 BACKOFF = Backoff(first=0.5, most=30.0, jitter=0.0)
 """Until what failed is tried again; no jitter, since nobody else is waiting."""
@@ -30,6 +33,9 @@ BACKOFF = Backoff(first=0.5, most=30.0, jitter=0.0)
 
 class Addresses(Protocol):
     """Where addresses live: `AddressKernel`, or a fake."""
+
+    def touched(self) -> bool:
+        """Whether anything may have changed since this was last asked. Raises AddressRefused."""
 
     def observe(self) -> Observed:
         """What there is. Raises AddressRefused."""
@@ -68,7 +74,9 @@ class Holder:
         self._answered = 0
         self._errors: dict[IPAddress, str] = {}
         self._due = float("-inf")
+        self._glance = float("-inf")
         self._failures = 0
+        self._repaired = 0
 
     def hold(self, word: Hold) -> None:
         """Takes the agent's word; the next turn acts on it. Raises PeerGone if it is nonsense."""
@@ -81,14 +89,15 @@ class Holder:
 
     def turn(self, *, now: float) -> None:
         """Acts on whatever is due at `now` (seconds, monotonic); never raises our own errors."""
-        if self._due <= now:
+        if self._due <= now or self._touched(now):
             self._reconcile(now)
         self._announce(now)
 
     def next_turn(self) -> float:
         """When there is something to do again, unless a word comes first."""
         announcement = self._announcer.next_due()
-        return self._due if announcement is None else min(self._due, announcement)
+        looks = self._due if self._addresses is None else min(self._due, self._glance)
+        return looks if announcement is None else min(looks, announcement)
 
     def report(self) -> Report:
         """What is held, and what hinders the rest."""
@@ -98,7 +107,17 @@ class Holder:
             if h.address not in self._errors
         ]
         failed = [Held(str(address), error=error) for address, error in self._errors.items()]
-        return Report(self._answered, tuple(sorted(held + failed, key=lambda one: one.address)))
+        entries = tuple(sorted(held + failed, key=lambda one: one.address))
+        return Report(self._answered, entries, self._repaired)
+
+    def _touched(self, now: float) -> bool:
+        if self._addresses is None or now < self._glance:
+            return False
+        self._glance = now + GLANCE
+        try:
+            return self._addresses.touched()
+        except AddressRefused:
+            return True  # the look that follows will say why
 
     def _reconcile(self, now: float) -> None:
         before = dict(self._errors)
@@ -130,6 +149,8 @@ class Holder:
         self._errors.update(todo.refused)
         macs = {link.name: link.mac for link in observed.links}
         held = {h: macs[h.interface] for h in todo.hold}
+        # Held until now, and nobody told us to let go.
+        self._repaired += len(self._announcer.announcements.keys() & set(todo.add))
         # Silent before the address goes, or the last word on the LAN would be a lie.
         keep = {h: mac for h, mac in held.items() if h not in todo.add}
         self._announcer = self._announcer.holding(keep, now=now)

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from outgate.daemon.changes import Changes, Group
 from outgate.vip.errors import AddressRefused
 from outgate.vip.model import ADDRESS_PROTOCOL, Holding, Link, Observed
 
@@ -25,15 +26,24 @@ _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV))
 
 
 class AddressKernel:
-    """Observes and changes the addresses of one network namespace (needs CAP_NET_ADMIN).
+    """Observes and changes the addresses of its thread's network namespace (needs CAP_NET_ADMIN).
 
     For one thread. Linux 5.18 is the oldest that keeps IFA_PROTO: without it what was added would
     not be known as ours again, so the first address added is read back.
     """
 
-    def __init__(self, *, netns: str | None = None) -> None:
-        self._ip = IPRoute(netns=netns) if netns else IPRoute()
+    def __init__(self) -> None:
+        self._ip = IPRoute()
         self._proven = False
+        # Before the first look, so that nothing is missed in between.
+        self._changes = Changes((Group.LINK, Group.ADDRESS4, Group.ADDRESS6))
+
+    def touched(self) -> bool:
+        """Whether links or addresses changed since this was last asked. Raises AddressRefused."""
+        try:
+            return self._changes.any(lambda kind, body: True)
+        except OSError as error:
+            raise AddressRefused(f"hear of changes: {error}") from error
 
     def observe(self) -> Observed:
         """What addresses and Ethernet links there are. Raises AddressRefused."""
@@ -115,8 +125,9 @@ class AddressKernel:
         return int(found[0])
 
     def close(self) -> None:
-        """Closes the netlink socket."""
+        """Closes the netlink sockets."""
         self._ip.close()
+        self._changes.close()
 
     def __enter__(self) -> Self:
         return self

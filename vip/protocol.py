@@ -39,10 +39,14 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
-    """Vip to agent: what is held, after having acted on the word `seq` (0: none yet)."""
+    """Vip to agent: what is held, after having acted on the word `seq` (0: none yet).
+
+    repaired: how often, since the process began, an address that others had removed was put back.
+    """
 
     seq: int
     held: tuple[Held, ...] = ()
+    repaired: int = 0
 
 
 Message = Hold | Report

@@ -48,6 +48,7 @@ def test_an_agent_is_told_what_the_values_say(monkeypatch: pytest.MonkeyPatch) -
             "feature.vxlan": {"id": 5, "port": 4789},
             "datapath": {"markMask": "0xf0", "tableBase": 9000, "rulePriority": 77},
             "agent.heartbeat": 4.5,
+            "agent.resync": 1.5,
             "agent.httpPort": 9999,
             "agent.logLevel": "debug",
         }
@@ -63,6 +64,7 @@ def test_an_agent_is_told_what_the_values_say(monkeypatch: pytest.MonkeyPatch) -
         "table_base": 9000,
         "rule_priority": 77,
         "heartbeat": 4.5,
+        "resync": 1.5,
         "http_port": 9999,
         "log_level": "debug",
         "node_name": "n1",
@@ -100,7 +102,11 @@ def test_cleanup_looks_where_the_agent_has_put_things(rendered: Rendered) -> Non
     containers = rendered.containers()
     of_agent, of_cleanup = (containers[name].environment for name in ("agent", "cleanup"))
     assert of_cleanup.items() <= of_agent.items()
-    assert of_agent.keys() - of_cleanup.keys() == {"OUTGATE_HEARTBEAT", "OUTGATE_HTTP_PORT"}
+    assert of_agent.keys() - of_cleanup.keys() == {
+        "OUTGATE_HEARTBEAT",
+        "OUTGATE_HTTP_PORT",
+        "OUTGATE_RESYNC",
+    }
     pods = containers["agent"].pod, containers["cleanup"].pod
     for field in ("nodeSelector", "tolerations", "hostNetwork"):
         assert pods[0][field] == pods[1][field]

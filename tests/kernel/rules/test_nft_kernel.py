@@ -78,6 +78,34 @@ def test_a_new_process_does_not_trust_rules_that_it_has_not_written(
     assert successor.observe() == DESIRED
 
 
+def test_it_knows_whether_others_wrote(namespace: Namespace, kernel: NftKernel) -> None:
+    kernel.touched()
+    assert not kernel.touched()
+    fewer = plan(changed(SMALL, peers=SMALL.peers[:1]), SETTINGS)
+    kernel.apply(diff(DESIRED, fewer))
+    assert not kernel.touched()
+    namespace.run("nft flush chain inet outgate steer")
+    kernel.apply(diff(fewer, DESIRED))  # its own write does not hide theirs
+    assert kernel.touched()
+    assert not kernel.touched()
+
+
+def test_a_comment_on_an_element_is_no_drift_and_no_harm(
+    namespace: Namespace, kernel: NftKernel
+) -> None:
+    namespace.run("nft delete element inet outgate next_hop { 0x10000 }")
+    script = 'add element inet outgate next_hop { 0x10000 comment "mine" : drop }'
+    namespace.run("nft -f -", script=script)
+    assert diff(kernel.observe(), DESIRED)
+    kernel.apply(diff(kernel.observe(), DESIRED))
+    assert kernel.observe() == DESIRED
+
+
+def test_the_listing_is_in_nfts_words(kernel: NftKernel) -> None:
+    assert "chain steer {" in kernel.listing()
+    assert kernel.observe() == DESIRED
+
+
 def test_cleanup_removes_our_tables_and_only_them(namespace: Namespace) -> None:
     foreign = "table ip outgate { chain c { counter accept; }; }; table inet other { }"
     namespace.run("nft -f -", script=foreign)

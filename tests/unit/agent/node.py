@@ -28,6 +28,10 @@ class Nft(FakeNft):
         super().__init__()
         self.log = log
         self.refuse = False
+        self.quiet = False
+
+    def touched(self) -> bool:
+        return not self.quiet
 
     def apply(self, transaction: Transaction) -> None:
         if self.refuse:
@@ -41,6 +45,10 @@ class Mesh(FakeMesh):
         super().__init__()
         self.log = log
         self.refuse_after: int | None = None
+        self.quiet = False
+
+    def touched(self) -> bool:
+        return not self.quiet
 
     def apply(self, operations: Iterable[Operation]) -> None:
         todo = list(operations)

@@ -9,7 +9,9 @@ from unit.agent.cluster import EIP4, EIP6, ID4, ID6, gateway, keyed, pod, policy
 from unit.agent.node import Node
 
 from outgate.agent.flows import Flow
+from outgate.rules.model import DeleteTable, Transaction
 from outgate.rules.plan import plan as rules_plan
+from outgate.tunnel.model import Delete
 from outgate.tunnel.underlay import Interface
 
 HERE = keyed(gateway((EIP4, ID4, "node-a"), (EIP6, ID6, "node-a")))
@@ -210,6 +212,62 @@ def test_a_restart_knows_the_old_agents_pods_from_the_rules_in_the_kernel() -> N
     node.restart()
     node.change(policies={})
     assert node.conntrack.entries == []
+
+
+def test_what_others_changed_is_written_again_and_nothing_else() -> None:
+    node = Node(gateways=HERE)
+    node.reconciler.step()
+    rules, mesh = node.nft.observe(), node.mesh.observe()
+    node.nft.apply(Transaction((DeleteTable("inet"),)))
+    node.mesh.apply([Delete(min(mesh.objects, key=repr))])
+    node.log.clear()
+    node.reconciler.check()
+    assert (node.nft.observe(), node.mesh.observe()) == (rules, mesh)
+    assert node.log == ["mesh +", "rules"]
+    node.log.clear()
+    node.reconciler.check()
+    assert node.log == []
+
+
+def test_where_nobody_has_written_nobody_looks_but_now_and_then() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.nft.quiet = node.mesh.quiet = True
+    node.nft.apply(Transaction((DeleteTable("inet"),)))
+    node.now += 10.0
+    node.reconciler.check()
+    assert node.nft.observe() is None
+    node.now += 300.0
+    node.reconciler.check()
+    assert node.nft.observe() is not None
+
+
+def test_a_repair_that_is_refused_is_said_and_done_later() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.nft.apply(Transaction((DeleteTable("inet"),)))
+    node.nft.refuse = True
+    node.reconciler.check()
+    assert node.reconciler.unready() == "change table outgate: no"
+    node.nft.refuse = False
+    node.reconciler.step()
+    assert node.reconciler.ready()
+    assert node.nft.observe() == _planned(node)
+
+
+def test_flows_that_began_while_the_rules_were_gone_start_anew() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.nft.apply(Transaction((DeleteTable("inet"),)))
+    node.conntrack.entries = [Flow(POD, OUT, ip_address("192.0.2.1"), 0)]
+    node.reconciler.check()
+    assert node.conntrack.entries == []
+
+
+def test_before_the_first_pass_nothing_has_drifted() -> None:
+    node = Node()
+    node.reconciler.check()
+    assert node.log == []
 
 
 def test_problems_are_reported_and_stop_nothing() -> None:

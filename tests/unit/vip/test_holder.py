@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from outgate.vip.fake import FakeLan
-from outgate.vip.holder import RESYNC, Holder
+from outgate.vip.holder import GLANCE, RESYNC, Holder
 from outgate.vip.model import Holding, Link
 from outgate.vip.protocol import Hold
 
@@ -131,3 +131,38 @@ def test_a_link_without_carrier_is_an_error_until_it_is_back(lan: FakeLan) -> No
     lan.links = {LAN}
     holding.turn(now=holding.next_turn())
     assert holding.report().held[0].error == ""
+
+
+def test_an_address_that_others_removed_is_put_back_soon_and_counted(lan: FakeLan) -> None:
+    holding = holder(lan)
+    holding.hold(word(1, VIP))
+    holding.turn(now=0.0)
+    assert holding.next_turn() <= GLANCE
+    lan.owned.clear()
+    holding.turn(now=GLANCE)
+    assert lan.owned == {HELD}
+    assert holding.report().repaired == 1
+
+
+def test_what_the_agent_takes_away_and_gives_is_no_repair(lan: FakeLan) -> None:
+    holding = holder(lan)
+    holding.hold(word(1, VIP))
+    holding.turn(now=0.0)
+    holding.hold(word(2))
+    holding.turn(now=1.0)
+    holding.hold(word(3, VIP))
+    holding.turn(now=2.0)
+    assert lan.owned == {HELD}
+    assert holding.report().repaired == 0
+
+
+def test_nobody_looks_while_nothing_was_touched(lan: FakeLan) -> None:
+    holding = holder(lan)
+    holding.hold(word(1, VIP))
+    holding.turn(now=0.0)
+    lan.touched = lambda: False  # type: ignore[method-assign]
+    lan.owned.clear()
+    holding.turn(now=GLANCE)
+    assert lan.owned == set()
+    holding.turn(now=RESYNC + 1)
+    assert lan.owned == {HELD}
