@@ -28,6 +28,9 @@ FLAT = 1.25
 
 ROUNDS = 25
 MEMORY_ROUNDS = 5
+FLOWS = 20_000
+"""More of them, for each look at the memory."""
+
 SAMPLE = 1024
 """Packets in a sample."""
 
@@ -36,8 +39,8 @@ _POD = IPv4Address("10.128.0.0")
 _OUTSIDE = IPv4Address("198.19.0.0")  # RFC 2544
 _MACS = (bytes.fromhex("020000000002"), bytes.fromhex("020000000001"))
 _SETTINGS = DataPathSettings()
-_OLD, _NEW = 8080, 8081
-"""Destination ports of the flows that are established, and of those that begin."""
+_OLD, _NEW, _MORE = 8080, 8081, 8082
+"""Destination ports of the flows that are established, of those that begin, and of even more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,10 @@ def run() -> tuple[Figure, ...]:
             for one in pair if round_ % 2 else reversed(pair):
                 _sample(one, "established", running[pods], round_)
                 _sample(one, "first", beginning[pods], round_)
-    for _ in range(MEMORY_ROUNDS):
+    more = Batch([Flow(each, each, _MORE).packet() for each in range(MEMORY_ROUNDS * FLOWS)])
+    for round_ in range(MEMORY_ROUNDS):
         for one in pairs[PODS[-1]]:
-            _weigh(one, running[one.pods])
+            _weigh(one, more, round_)
     return tuple(_figures(pairs))
 
 
@@ -174,13 +178,11 @@ def _sample(one: Gateway, kind: str, batch: Batch, round_: int) -> None:
     one.cost.setdefault(kind, []).append(took / sent)
 
 
-def _weigh(one: Gateway, packets: Batch) -> None:
-    """What all flows begun anew take of the machine's memory."""
-    one.path.forget()
+def _weigh(one: Gateway, packets: Batch, round_: int) -> None:
+    """What flows that begin take of the machine's memory: none ended before, to leave room."""
     before = _slab()
-    one.path.outside.send(packets)
-    one.flow.append((_slab() - before) / packets.size)
-    one.path.forget()
+    one.path.outside.send(packets, start=round_ * FLOWS, count=FLOWS)
+    one.flow.append((_slab() - before) / FLOWS)
 
 
 def _figures(pairs: dict[int, tuple[Gateway, Gateway]]) -> Iterator[Figure]:
