@@ -1,6 +1,7 @@
-"""`outgate-agent`: wires the agent's tasks together and runs them; or cleans the node up."""
+"""`outgate-agent`: runs the agent's tasks; or cleans the node up; or shows what an agent does."""
 
 import gc
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -22,7 +23,10 @@ from outgate.vip.protocol import SOCKET_PATH
 _DEFAULT = config.DEFAULTS
 
 
-@click.command(context_settings={"auto_envvar_prefix": "OUTGATE", "show_default": True})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": "OUTGATE", "show_default": True},
+)
 @click.option(
     "--node-name",
     default=lambda: os.environ.get("NODE_NAME") or socket.gethostname(),
@@ -79,7 +83,10 @@ _DEFAULT = config.DEFAULTS
 @click.option("--log-format", type=click.Choice(("auto", "json", "console")), default="auto")
 @click.option("--cleanup", is_flag=True, help="Remove all that Outgate put on this node, and exit.")
 @click.version_option(package_name="outgate")
+@click.pass_context
 def main(
+    context: click.Context,
+    /,
     cleanup: bool,
     kubeconfig: str | None,
     log_level: str,
@@ -87,6 +94,8 @@ def main(
     **options: Any,
 ) -> None:
     """Program this node's share of the data path: Outgate's agent."""
+    if context.invoked_subcommand:
+        return
     configure(json={"json": True, "console": False}.get(log_format), level=log_level)
     try:
         settings = _settings(options)
@@ -100,10 +109,26 @@ def main(
         run(settings, kubeconfig=kubeconfig)
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+@click.pass_context
+def dump(context: click.Context, as_json: bool) -> None:
+    """Show what this node's agent plans, what the kernel holds, and how they differ."""
+    from outgate.agent.dump import AgentAway, ask, text  # noqa: PLC0415
+
+    parent = context.parent
+    port = parent.params["http_port"] if parent else config.HTTP_PORT
+    try:
+        document = ask(port, path=config.PLAN_PATH)
+    except AgentAway as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(document, indent=2) if as_json else text(document).rstrip("\n"))
+
+
 def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
     """Run until a signal."""
     from outgate.agent import metrics  # noqa: PLC0415
-    from outgate.agent.wiring import tasks_of  # noqa: PLC0415
+    from outgate.agent.wiring import parts_of  # noqa: PLC0415
     from outgate.daemon.http import HttpServer  # noqa: PLC0415
     from outgate.daemon.supervisor import Supervisor  # noqa: PLC0415
     from outgate.kube.client import Client  # noqa: PLC0415
@@ -113,9 +138,10 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
         api = Client.connect(kubeconfig)
     except ApiUnavailable as error:
         raise click.ClickException(str(error)) from error
-    tasks, reconciler, drops = tasks_of(api, settings, first_time=_freeze)
-    metrics.REGISTRY.register(metrics.Drops(drops))
-    supervisor = Supervisor(tasks)
+    parts = parts_of(api, settings, first_time=_freeze)
+    reconciler = parts.reconciler
+    metrics.REGISTRY.register(metrics.Drops(parts.drops))
+    supervisor = Supervisor(parts.tasks)
 
     def unready() -> Mapping[str, str]:
         # The loop says itself why, and better than "not ready".
@@ -127,6 +153,7 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
             dead=supervisor.dead,
             unready=unready,
             checks={"programmed": reconciler.unready},
+            pages=parts.pages,
         )
     )
     supervisor.run()

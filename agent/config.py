@@ -14,6 +14,7 @@ from outgate.vip.protocol import SOCKET_PATH
 
 DEFAULTS = DataPathSettings()
 HTTP_PORT = 7791
+PLAN_PATH = "/debug/plan"
 RESYNC = 3.0  # seconds: drift is repaired within 5
 NAMED = "interface="
 TABLE_MAX = 0x7FFFFFFF  # linux: table ids are 32 bits, tools print them as signed

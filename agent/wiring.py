@@ -1,17 +1,20 @@
 """Which task of the agent gets which edge: made in one place, so that each can be made alone."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
 from outgate.agent import metrics
 from outgate.agent.apply import Edges, Programmer
-from outgate.agent.config import AgentSettings
+from outgate.agent.config import PLAN_PATH, AgentSettings
 from outgate.agent.conntrack import Conntrack
+from outgate.agent.plan_page import PlanPage
 from outgate.agent.prerequisites import missing
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.report import Reporter
 from outgate.agent.stores import Stores
+from outgate.daemon.http import Page
 from outgate.daemon.task import Task
 from outgate.kube.api import Api
 from outgate.rules.errors import KernelRefused
@@ -22,19 +25,25 @@ from outgate.vip.client import VipClient, VipState
 log = structlog.get_logger("outgate.agent")
 
 
-def tasks_of(
-    api: Api, settings: AgentSettings, *, first_time: Callable[[], object]
-) -> tuple[tuple[Task, ...], Reconciler, Callable[[], Mapping[str, int]]]:
-    """The agent's tasks; the reconciler among them; and how to read the drops by reason.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The agent's tasks; the reconciler among them; how to read the drops by reason; the pages."""
 
-    first_time: called once, when the node is programmed.
-    """
+    tasks: tuple[Task, ...]
+    reconciler: Reconciler
+    drops: Callable[[], Mapping[str, int]]
+    pages: Mapping[str, Page]
+
+
+def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], object]) -> Parts:
+    """All that an agent is made of. first_time: called once, when the node is programmed."""
     stores = Stores()
     nft, mesh = NftKernel(), MeshKernel(settings.data_path)
     vip = VipClient(path=settings.vip_socket)
+    programmer = Programmer(Edges(nft=nft, mesh=mesh, conntrack=Conntrack, vip=vip))
     reconciler = Reconciler(
         stores,
-        Programmer(Edges(nft=nft, mesh=mesh, conntrack=Conntrack, vip=vip)),
+        programmer,
         NodeFacts(
             name=settings.node,
             detect=settings.detect,
@@ -71,5 +80,13 @@ def tasks_of(
             return {}
         return {reason: count.packets for reason, count in counts.items()}
 
+    page = PlanPage(
+        node=settings.node,
+        programmed=programmer.programmed,
+        unready=reconciler.unready,
+        nft=nft,
+        mesh=lambda: MeshKernel(settings.data_path),
+        vip=vip.state,
+    )
     tasks = (*stores.reflectors(api, node=settings.node), vip, reconciler, reporter)
-    return tasks, reconciler, drops
+    return Parts(tasks, reconciler, drops, {PLAN_PATH: page})

@@ -1,6 +1,7 @@
-"""What a process says about itself over HTTP: `/healthz`, `/readyz`, `/metrics`. Nothing else.
+"""What a process says about itself over HTTP: `/healthz`, `/readyz`, `/metrics`, its own pages.
 
-Plain HTTP without authentication: nothing here tells a secret, and nothing changes state.
+Plain HTTP without authentication: nothing here tells a secret, and nothing changes state. A
+process's own pages are for those on the same host only.
 """
 
 import errno
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv6Address, ip_address
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -19,6 +21,8 @@ log = structlog.get_logger("outgate.daemon")
 
 Check = Callable[[], str]
 """Why something is not as it should be; empty if it is."""
+
+Page = Callable[[], bytes]
 
 POLL = 0.25
 """Seconds between two looks at `stop`."""
@@ -31,7 +35,8 @@ class HttpServer:
     """Answers probes and scrapes, on IPv4 and IPv6; a Task.
 
     dead, unready: names of what is broken, and why (`Supervisor.dead`, `Supervisor.unready`).
-    checks: further named checks for `/readyz`. address: "" for all addresses of both families.
+    checks: further named checks for `/readyz`. pages: by path, what makes a page's JSON; answered
+    to loopback addresses only. address: "" for all addresses of both families.
     port 0 takes any free one (see `port` once it is ready).
     """
 
@@ -44,6 +49,7 @@ class HttpServer:
         dead: Callable[[], Mapping[str, str]],
         unready: Callable[[], Mapping[str, str]],
         checks: Mapping[str, Check] | None = None,
+        pages: Mapping[str, Page] | None = None,
         address: str = "",
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
@@ -52,6 +58,7 @@ class HttpServer:
         self._dead = dead
         self._unready = unready
         self._checks = dict(checks or {})
+        self._pages = dict(pages or {})
         self._registry = registry
         self._listening = threading.Event()
 
@@ -75,7 +82,7 @@ class HttpServer:
         """Wait, at most so many seconds, until it listens; whether it does."""
         return self._listening.wait(timeout)
 
-    def _answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
+    def _answer(self, path: str, accept: str, client: str) -> tuple[HTTPStatus, str, bytes]:
         match path:
             case "/healthz":
                 return _verdict(self._dead())
@@ -84,6 +91,8 @@ class HttpServer:
             case "/metrics":
                 encode, content_type = choose_encoder(accept)
                 return HTTPStatus.OK, content_type, encode(self._registry)
+            case _ if path in self._pages and _is_loopback(client):
+                return HTTPStatus.OK, "application/json", self._pages[path]()
             case _:
                 return HTTPStatus.NOT_FOUND, "text/plain", b"not found\n"
 
@@ -91,7 +100,13 @@ class HttpServer:
         return {name: why for name, check in self._checks.items() if (why := check())}
 
 
-_Answer = Callable[[str, str], tuple[HTTPStatus, str, bytes]]
+_Answer = Callable[[str, str, str], tuple[HTTPStatus, str, bytes]]
+
+
+def _is_loopback(client: str) -> bool:
+    address = ip_address(client.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _verdict(failing: Mapping[str, str]) -> tuple[HTTPStatus, str, bytes]:
@@ -132,7 +147,9 @@ def _listen(address: str, port: int, answer: _Answer) -> _Server:
 
         def do_GET(self) -> None:
             path = self.path.split("?", 1)[0]
-            status, content_type, body = answer(path, self.headers.get("Accept", ""))
+            status, content_type, body = answer(
+                path, self.headers.get("Accept", ""), str(self.client_address[0])
+            )
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

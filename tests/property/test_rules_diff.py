@@ -1,6 +1,7 @@
 """Whatever a node's rules were, one transaction makes them what they are to be."""
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from views import settings, views
 
 from outgate.api.view import DataPathSettings, NodeView
@@ -9,7 +10,10 @@ from outgate.rules.fake import FakeKernel
 from outgate.rules.nft import render
 from outgate.rules.plan import plan
 
+unhurried = hypothesis_settings(deadline=None)  # the machine is shared
 
+
+@unhurried
 @given(views(), settings, views(), settings)
 def test_applying_the_difference_makes_one_ruleset_into_the_other(
     before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
@@ -22,6 +26,7 @@ def test_applying_the_difference_makes_one_ruleset_into_the_other(
     assert kernel.observe() == plan(after, new)
 
 
+@unhurried
 @given(views(), settings)
 def test_a_second_time_there_is_nothing_to_do(view: NodeView, settings: DataPathSettings) -> None:
     kernel = FakeKernel()
@@ -30,6 +35,7 @@ def test_a_second_time_there_is_nothing_to_do(view: NodeView, settings: DataPath
     assert not diff(kernel.observe(), plan(view, settings))
 
 
+@unhurried
 @given(views(), settings, views(), settings)
 def test_a_restart_replaces_whatever_it_finds(
     before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
@@ -41,6 +47,7 @@ def test_a_restart_replaces_whatever_it_finds(
     assert kernel.observe() == plan(after, new)
 
 
+@unhurried
 @given(views(), views(), settings)
 def test_a_lost_device_gets_its_chains_again(
     before: NodeView, after: NodeView, settings: DataPathSettings
@@ -55,6 +62,7 @@ def test_a_lost_device_gets_its_chains_again(
     assert kernel.observe() == plan(after, settings)
 
 
+@unhurried
 @given(views(), settings)
 def test_equal_views_give_equal_text(view: NodeView, settings: DataPathSettings) -> None:
     assert render(replace(plan(view, settings))) == render(replace(plan(view, settings)))

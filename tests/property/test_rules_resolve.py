@@ -5,6 +5,7 @@ from itertools import pairwise
 from random import Random
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from outgate.api.view import IPAddress, IPNetwork, PolicyView
@@ -13,6 +14,8 @@ from outgate.rules.resolve import EgressRange, Version, resolve
 # A few bits of the address space, so that networks nest, touch and cover one another.
 BASE = {4: int(IPv4Address("192.0.2.0")), 6: int(IPv6Address("2001:db8::"))}
 BITS = 5
+
+unhurried = hypothesis_settings(deadline=None)  # the machine is shared
 
 
 def networks(version: Version) -> st.SearchStrategy[IPNetwork]:
@@ -76,6 +79,7 @@ def looked_up(ranges: tuple[EgressRange, ...], address: IPAddress) -> int | None
     return found[0] if found else None
 
 
+@unhurried
 @given(policies, st.sampled_from([4, 6]))
 def test_it_agrees_with_the_naive_resolver(policies: list[PolicyView], version: Version) -> None:
     ranges = resolve(policies, version=version)
@@ -84,6 +88,7 @@ def test_it_agrees_with_the_naive_resolver(policies: list[PolicyView], version: 
         assert looked_up(ranges, address) == naive(policies, address)
 
 
+@unhurried
 @given(policies, st.sampled_from([4, 6]), st.randoms())
 def test_neither_the_order_of_policies_nor_a_needless_cut_shows(
     policies: list[PolicyView], version: Version, random: Random

@@ -1,6 +1,7 @@
 """Whatever a node's mesh was, and wherever the work stopped, it becomes what it is to be."""
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from views import settings, views
 
@@ -10,7 +11,10 @@ from outgate.tunnel.fake import FakeKernel
 from outgate.tunnel.model import Mesh
 from outgate.tunnel.plan import plan
 
+unhurried = hypothesis_settings(deadline=None)  # the machine is shared
 
+
+@unhurried
 @given(views(), settings, views(), settings)
 def test_applying_the_difference_makes_one_mesh_into_the_other(
     before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
@@ -24,6 +28,7 @@ def test_applying_the_difference_makes_one_mesh_into_the_other(
     assert diff(kernel.observe(), plan(after, new)) == ()
 
 
+@unhurried
 @given(views(), settings, views(), settings, st.data())
 def test_interrupted_after_any_step_it_converges(
     before: NodeView,
@@ -42,6 +47,7 @@ def test_interrupted_after_any_step_it_converges(
     assert kernel.observe() == plan(after, new)
 
 
+@unhurried
 @given(views(), settings)
 def test_all_of_it_can_be_taken_away(view: NodeView, settings: DataPathSettings) -> None:
     kernel = FakeKernel()

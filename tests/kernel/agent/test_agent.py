@@ -17,9 +17,9 @@ from kernel.harness import NODES, Namespace, Topology, node_address, pod_address
 from kernel.traffic import Flow, Outside, is_silent, seen_as
 from unit.agent.cluster import gateway, info, pod, policy
 
-from outgate.agent.config import AgentSettings
+from outgate.agent.config import HTTP_PORT, AgentSettings
 from outgate.agent.reconcile import Reconciler
-from outgate.agent.wiring import tasks_of
+from outgate.agent.wiring import parts_of
 from outgate.api.core import Namespace as KubeNamespace
 from outgate.api.kinds import (
     EGRESS_CLUSTER_INFO,
@@ -33,6 +33,8 @@ from outgate.api.meta import ObjectMeta
 from outgate.api.policy import AssignedEIP, PolicyStatus
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
 from outgate.api.view import IPAddress
+from outgate.daemon.http import HttpServer
+from outgate.daemon.task import Task
 from outgate.kube.fake import FakeApi
 from outgate.vip.glance import perhaps_owned
 from outgate.vip.holder import Holder
@@ -77,8 +79,11 @@ class Agent:
         path = self.folder / f"{self.node}.sock"
         holder = Holder(addresses=AddressKernel, wire=RawWire, adopt=perhaps_owned)
         settings = AgentSettings(node=self.node, vip_socket=path)
-        tasks, self.reconciler, self.drops = tasks_of(self.api, settings, first_time=lambda: None)
-        for task in (VipServer(holder, path=path), *tasks):
+        parts = parts_of(self.api, settings, first_time=lambda: None)
+        self.reconciler, self.drops = parts.reconciler, parts.drops
+        http = HttpServer(port=HTTP_PORT, dead=dict, unready=dict, pages=parts.pages)
+        tasks: tuple[Task, ...] = (VipServer(holder, path=path), http, *parts.tasks)
+        for task in tasks:
             thread = threading.Thread(target=task.run, args=(self.stop,), daemon=True)
             thread.start()
             self.threads.append(thread)
@@ -93,6 +98,41 @@ class Agent:
         return self.reconciler is not None and self.reconciler.ready()
 
 
+def populate(api: FakeApi) -> None:
+    """Three nodes with a pod each; the first holds all addresses."""
+    api.put(EGRESS_CLUSTER_INFO, info(*INSIDE))
+    api.put(NAMESPACE, KubeNamespace(metadata=ObjectMeta(name="shop")))
+    for number, name in enumerate(NODES, start=1):
+        api.put(EGRESS_TUNNEL, tunnel_of(name, number))
+        ips = tuple(str(pod_address(name, version)) for version in VERSIONS)
+        api.put(POD, pod(name, node=name, ips=ips))
+    put_holder(api, "first")
+
+
+def tunnel_of(name: str, number: int) -> EgressTunnel:
+    """As the controller writes it, before the node's agent has said anything."""
+    spec = EgressTunnelSpec(
+        index=number,
+        mac=f"02:00:00:00:00:{number:02x}",
+        ipv4=f"198.18.192.{number}",
+        ipv6=f"fd6f:7574:6761:7465::{number:x}",
+        mark=number - 1,
+    )
+    return EgressTunnel(metadata=ObjectMeta(name=name), spec=spec)
+
+
+def put_holder(api: FakeApi, node: str) -> None:
+    entries = [(str(address), id_, node) for address, id_ in IDS.items()]
+    api.put(EGRESS_GATEWAY, gateway(*entries, ("", 30, "second")))
+
+
+def put_policy(api: FakeApi, eip: Mapping[int, IPAddress] | None = None, **changes: Any) -> None:
+    chosen = eip or EIP
+    given = AssignedEIP(ipv4=str(chosen[4]), ipv6=str(chosen[6]))
+    status = PolicyStatus(gateway="egw", eip=given)
+    api.put(EGRESS_POLICY, policy(**{"status": status, **changes}))
+
+
 class World:
     """What the controller would have written, and the agents that act on it."""
 
@@ -100,30 +140,13 @@ class World:
         self.topology = topology
         self.api = FakeApi()
         self.agents = {name: Agent(name, topology.nodes[name], self.api, folder) for name in NODES}
-        self.api.put(EGRESS_CLUSTER_INFO, info(*INSIDE))
-        self.api.put(NAMESPACE, KubeNamespace(metadata=ObjectMeta(name="shop")))
-        for number, name in enumerate(NODES, start=1):
-            spec = EgressTunnelSpec(
-                index=number,
-                mac=f"02:00:00:00:00:{number:02x}",
-                ipv4=f"198.18.192.{number}",
-                ipv6=f"fd6f:7574:6761:7465::{number:x}",
-                mark=number - 1,
-            )
-            self.api.put(EGRESS_TUNNEL, EgressTunnel(metadata=ObjectMeta(name=name), spec=spec))
-            ips = tuple(str(pod_address(name, version)) for version in VERSIONS)
-            self.api.put(POD, pod(name, node=name, ips=ips))
-        self.hold("first")
+        populate(self.api)
 
     def hold(self, node: str) -> None:
-        entries = [(str(address), id_, node) for address, id_ in IDS.items()]
-        self.api.put(EGRESS_GATEWAY, gateway(*entries, ("", 30, "second")))
+        put_holder(self.api, node)
 
     def policy(self, eip: Mapping[int, IPAddress] | None = None, **changes: Any) -> None:
-        chosen = eip or EIP
-        given = AssignedEIP(ipv4=str(chosen[4]), ipv6=str(chosen[6]))
-        status = PolicyStatus(gateway="egw", eip=given)
-        self.api.put(EGRESS_POLICY, policy(**{"status": status, **changes}))
+        put_policy(self.api, eip, **changes)
 
     def start(self) -> None:
         for agent in self.agents.values():

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
 
-from outgate.daemon.http import Check, HttpServer
+from outgate.daemon.http import Check, HttpServer, Page, _is_loopback
 
 DEADLINE = 5.0
 
@@ -28,6 +28,7 @@ def serving(
     dead: Names = nothing,
     unready: Names = nothing,
     checks: Mapping[str, Check] | None = None,
+    pages: Mapping[str, Page] | None = None,
     registry: CollectorRegistry | None = None,
     address: str = "",
 ) -> Iterator[HttpServer]:
@@ -36,6 +37,7 @@ def serving(
         dead=dead,
         unready=unready,
         checks=checks,
+        pages=pages,
         registry=registry or CollectorRegistry(),
         address=address,
     )
@@ -114,6 +116,29 @@ def test_metrics_are_those_of_the_registry() -> None:
         status, text = ask(server, "/metrics?name[]=any")
     assert status == 200
     assert "tests_total 1.0" in text
+
+
+def test_a_page_is_for_those_on_the_host_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(pages={"/debug/x": lambda: b"{}"}) as server:
+        for host in ("127.0.0.1", "[::1]"):
+            assert ask(server, "/debug/x", host=host) == (200, "{}")
+        monkeypatch.setattr("outgate.daemon.http._is_loopback", lambda client: False)
+        assert ask(server, "/debug/x")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("client", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_who_is_on_the_host(client: str, loopback: bool) -> None:
+    assert _is_loopback(client) is loopback
 
 
 def test_nothing_else_is_there() -> None:

@@ -1,0 +1,113 @@
+"""An agent that is killed again and again, under traffic: nothing is lost, nothing leaks."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from kernel.agent.test_agent import EIP, UDP, World, begins, eventually
+from kernel.agent.test_drift import state
+from kernel.harness import Namespace, Topology
+from kernel.traffic import Flow, Outside, seen_as
+
+from outgate.api.view import IPAddress
+
+pytestmark = pytest.mark.kernel
+
+SCRIPT = Path(__file__).with_name("killed_agent.py")
+TESTS = Path(__file__).parents[2]
+KILLS = 10
+LONGEST = 0.15
+"""Seconds after which an apply is over, whatever was killed in it."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    topology = Topology()
+    made = World(topology, tmp_path)
+    try:
+        made.policy()
+        made.start()
+        eventually(lambda: str(EIP[6]) in made.addresses("first"))
+        with Outside(topology.outside):
+            yield made
+    finally:
+        for agent in made.agents.values():
+            agent.halt()
+        topology.delete()
+
+
+@dataclass
+class Traffic:
+    """One UDP flow of a pod that goes on, and new ones beside it; what the outside saw."""
+
+    pod: Namespace
+    version: int
+    seen: Counter[IPAddress | str] = field(default_factory=Counter)
+
+    def run(self, stop: threading.Event) -> None:
+        with Flow(self.pod, version=self.version, kind=UDP, patience=2.0) as flow:
+            while not stop.wait(0.005):
+                try:
+                    self.seen[flow.seen_as()] += 1
+                    if sum(self.seen.values()) % 10 == 0:
+                        self.seen[seen_as(self.pod, version=self.version, kind=UDP)] += 1
+                except OSError as error:
+                    self.seen[f"lost: {error}"] += 1
+
+
+def start(node: Namespace, path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["nsenter", f"--net={node.path}", "--", sys.executable, str(SCRIPT), node.role, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+
+
+def wait_for(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == word:
+            return
+    raise AssertionError(f"ended before it said {word!r}")
+
+
+@pytest.mark.parametrize("name", ["worker", "first"])
+def test_killed_at_any_point_under_traffic_nothing_is_lost_or_leaks(
+    world: World, name: str, tmp_path: Path
+) -> None:
+    node, pods = world.topology.nodes[name], world.topology.pods
+    for version in (4, 6):
+        for pod in ("worker", "first"):
+            eventually(begins(pods[pod], version, EIP[version]))
+    before = state(node)
+    flows = [Traffic(pods[pod], version) for pod in ("worker", "first") for version in (4, 6)]
+    stop = threading.Event()
+    world.agents[name].halt()
+    with ExitStack() as stack:
+        for traffic in flows:
+            thread = threading.Thread(target=traffic.run, args=(stop,))
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(stop.set)
+        for kill in range(KILLS):
+            process = start(node, tmp_path / f"{name}.sock")
+            with process:
+                # Half of them in the first pass, which replaces all; half in small changes.
+                wait_for(process, "starting" if kill % 2 else "applying")
+                threading.Event().wait(LONGEST * kill / KILLS)
+                process.kill()
+        world.agents[name].start()
+        eventually(world.agents[name].ready)
+        eventually(lambda: state(node) == before)
+    for traffic in flows:
+        assert traffic.seen.keys() == {EIP[traffic.version]}, traffic
+        assert traffic.seen.total() > 100
