@@ -8,10 +8,13 @@ from outgate.tunnel.model import (
     Add,
     AddLink,
     Address,
+    Bypass,
     ChangeLink,
     Delete,
     DeleteLink,
     FdbEntry,
+    IpRule,
+    Landing,
     Mesh,
     Neighbour,
     Object,
@@ -27,7 +30,9 @@ _ORDER: dict[type[Object], int] = {
     Address: 2,
     Route: 3,
     OuterRule: 4,
-    Rule: 5,
+    Landing: 5,
+    Bypass: 6,
+    Rule: 7,
 }
 
 
@@ -39,7 +44,7 @@ def diff(observed: Mesh, desired: Mesh) -> tuple[Operation, ...]:
     operations: list[Operation] = []
     have, want = observed.objects, desired.objects
     if observed.link and (not desired.link or observed.link.fixed != desired.link.fixed):
-        gone = frozenset(each for each in have if not isinstance(each, OuterRule | Rule))
+        gone = frozenset(each for each in have if not isinstance(each, IpRule))
         operations += _deletions((have - gone) - want)
         operations.append(DeleteLink(observed.link.name))
         have -= gone

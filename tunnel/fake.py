@@ -8,10 +8,13 @@ from outgate.tunnel.model import (
     Add,
     AddLink,
     Address,
+    Bypass,
     ChangeLink,
     Delete,
     DeleteLink,
     FdbEntry,
+    IpRule,
+    Landing,
     Link,
     Mesh,
     Neighbour,
@@ -69,9 +72,7 @@ class FakeKernel:
                     "does not exist",
                 )
                 self._link = None
-                self._objects = {
-                    each for each in self._objects if isinstance(each, OuterRule | Rule)
-                }
+                self._objects = {each for each in self._objects if isinstance(each, IpRule)}
             case Add(object_):
                 self._add(object_)
             case Delete(object_):
@@ -80,7 +81,7 @@ class FakeKernel:
 
     def _add(self, object_: Object) -> None:
         _need(
-            isinstance(object_, OuterRule | Rule) or self._link is not None,
+            isinstance(object_, IpRule) or self._link is not None,
             "add",
             object_,
             "no such device",
@@ -102,6 +103,10 @@ def _key(object_: Object) -> tuple[type[Object], object]:
             key = (table, gateway.version)
         case OuterRule(family, port):
             key = (family, port)
+        case Landing(family):
+            key = (family,)
+        case Bypass(family, device):
+            key = (family, device)
         case Rule(family, mark, mask, table):
             key = (family, mark, mask, table)
     return type(object_), key

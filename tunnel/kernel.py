@@ -25,10 +25,13 @@ from outgate.tunnel.model import (
     Add,
     AddLink,
     Address,
+    Bypass,
     ChangeLink,
     Delete,
     DeleteLink,
     FdbEntry,
+    IpRule,
+    Landing,
     Link,
     Mesh,
     Neighbour,
@@ -105,7 +108,7 @@ class MeshKernel:
         """Remove all that is ours, whoever made it, and only that."""
         observed = self.observe()
         rules: list[Operation] = [
-            Delete(each) for each in observed.objects if isinstance(each, OuterRule | Rule)
+            Delete(each) for each in observed.objects if isinstance(each, IpRule)
         ]
         self.apply(rules)
         if observed.link:
@@ -167,7 +170,7 @@ class MeshKernel:
         highest = settings.mark_mask // (settings.mark_mask & -settings.mark_mask)
         return range(settings.table_base, settings.table_base + highest + 1)
 
-    def _rules(self, netlink: Any) -> Iterator[Rule | OuterRule]:
+    def _rules(self, netlink: Any) -> Iterator[IpRule]:
         priority = self._settings.rule_priority
         for family, version in dumps.FAMILIES:
             for found in netlink.get_rules(family=family):
@@ -179,6 +182,10 @@ class MeshKernel:
                 if found.get_attr("FRA_PRIORITY") == priority - 1:
                     first_port, _, _ = (found.get_attr("FRA_DPORT_RANGE") or "0").partition(":")
                     yield OuterRule(version, int(first_port))
+                if found.get_attr("FRA_PRIORITY") == priority - 2:
+                    yield Bypass(version, found.get_attr("FRA_IIFNAME") or "")
+                if found.get_attr("FRA_PRIORITY") == priority + 1:
+                    yield Landing(version)
 
     def _perform(self, netlink: Any, operation: Operation) -> None:
         match operation:
@@ -252,6 +259,24 @@ class MeshKernel:
                     dport_range=f"{port}:{port}",
                     table=dumps.MAIN_TABLE,
                     priority=self._settings.rule_priority - 1,
+                    protocol=self._settings.route_protocol,
+                )
+            case Landing(version):
+                netlink.rule(
+                    verb,
+                    family=_family(version),
+                    action="nop",
+                    priority=self._settings.rule_priority + 1,
+                    protocol=self._settings.route_protocol,
+                )
+            case Bypass(version, device):
+                netlink.rule(
+                    verb,
+                    family=_family(version),
+                    iifname=device,
+                    action="goto",
+                    goto=self._settings.rule_priority + 1,
+                    priority=self._settings.rule_priority - 2,
                     protocol=self._settings.route_protocol,
                 )
             case Route(table, gateway):

@@ -92,7 +92,30 @@ class OuterRule:
     port: int
 
 
-Object = Address | Neighbour | FdbEntry | Route | OuterRule | Rule
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """An ip rule that does nothing, right behind every `Rule`: where a `Bypass` goes on."""
+
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """Lookups that start at the device pass over every `Rule`.
+
+    The kernel checks a forwarded packet's source by a lookup that starts at the device it leaves
+    by; with `src_valid_mark` this lookup has its mark, which would lead into the tunnel, and strict
+    reverse-path filters would drop it. What really came by the tunnel has no mark of ours.
+    """
+
+    family: Family
+    device: str
+
+
+IpRule = OuterRule | Landing | Bypass | Rule
+"""What does not hang on the device: it stays when the device goes."""
+
+Object = Address | Neighbour | FdbEntry | Route | IpRule
 """What is only ever added or deleted, never changed."""
 
 

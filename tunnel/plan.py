@@ -11,8 +11,10 @@ from ipaddress import IPv4Network, IPv6Network
 from outgate.api.view import DataPathSettings, IPAddress, MeshNode, NodeView
 from outgate.tunnel.model import (
     Address,
+    Bypass,
     Family,
     FdbEntry,
+    Landing,
     Link,
     Mesh,
     Neighbour,
@@ -39,6 +41,8 @@ def plan(view: NodeView, settings: DataPathSettings) -> Mesh:
     )
     objects: set[Object] = {Address(address) for address in tunnel_addresses(node)}
     objects.add(OuterRule(_family(node.underlay), settings.port))
+    # IPv4 only: IPv6 has neither reverse-path filters of its own nor `src_valid_mark`.
+    objects.update((Landing(4), Bypass(4, settings.device)))
     for peer in view.peers:
         if peer.name == node.name or peer.underlay.version != node.underlay.version:
             continue  # an IPv4 device can't reach an IPv6 underlay, nor the reverse

@@ -43,6 +43,18 @@ def test_either_may_come_first_and_felix_inserts_its_jumps_all_the_time(
         assert_other_pods_leave_with_their_nodes_address(beside, "second")
 
 
+def test_strict_filters_that_look_at_the_mark_take_nothing_away(
+    beside: Beside, iptables: Iptables
+) -> None:
+    foreign.calico(beside.topology, iptables)
+    for node in beside.topology.nodes.values():
+        node.sysctl({"ipv4/conf/all/src_valid_mark": 1})
+    beside.program(Wish())
+
+    assert_matched_pods_leave_with_the_egress_address(beside)
+    assert_other_pods_leave_with_their_nodes_address(beside, "second")
+
+
 def test_nothing_of_calico_is_different_while_outgate_is_there_and_after(
     beside: Beside, iptables: Iptables
 ) -> None:

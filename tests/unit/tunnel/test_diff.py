@@ -10,10 +10,12 @@ from outgate.tunnel.model import (
     Add,
     AddLink,
     Address,
+    Bypass,
     ChangeLink,
     Delete,
     DeleteLink,
     FdbEntry,
+    Landing,
     Mesh,
     Neighbour,
     OuterRule,
@@ -23,7 +25,7 @@ from outgate.tunnel.model import (
 from outgate.tunnel.plan import plan
 
 MESH = plan(SMALL, SETTINGS)
-ORDER = [FdbEntry, Neighbour, Address, Route, OuterRule, Rule]
+ORDER = [FdbEntry, Neighbour, Address, Route, OuterRule, Landing, Bypass, Rule]
 
 
 def test_what_is_used_is_made_before_what_uses_it() -> None:

@@ -5,7 +5,16 @@ from ipaddress import ip_address
 
 from views import FIRST, SECOND, SETTINGS, SMALL, SMALL_GATEWAY, WORKER, mesh_node
 
-from outgate.tunnel.model import Address, FdbEntry, Neighbour, OuterRule, Route, Rule
+from outgate.tunnel.model import (
+    Address,
+    Bypass,
+    FdbEntry,
+    Landing,
+    Neighbour,
+    OuterRule,
+    Route,
+    Rule,
+)
 from outgate.tunnel.plan import PLACEHOLDER_MAC, plan
 
 
@@ -61,6 +70,15 @@ def test_a_peer_on_the_other_familys_underlay_is_out_of_reach() -> None:
 
 def test_outer_packets_are_not_routed_by_their_mark() -> None:
     assert OuterRule(4, SETTINGS.port) in plan(SMALL, SETTINGS).objects
+
+
+def test_a_source_is_not_checked_by_the_mark_of_its_packet() -> None:
+    """The rules do not depend on how many nodes and marks there are."""
+    for view in (SMALL, SMALL_GATEWAY, replace(SMALL, peers=())):
+        objects = plan(view, SETTINGS).objects
+
+        found = {each for each in objects if isinstance(each, Bypass | Landing)}
+        assert found == {Bypass(4, SETTINGS.device), Landing(4)}
 
 
 def test_a_node_without_an_ipv6_tunnel_address_has_none_on_its_device() -> None:
