@@ -18,7 +18,8 @@ PLAN_PATH = "/debug/plan"
 RESYNC = 3.0  # seconds: drift is repaired within 5
 NAMED = "interface="
 TABLE_MAX = 0x7FFFFFFF  # linux: table ids are 32 bits, tools print them as signed
-RULE_PRIORITY_MAX = 32765  # below 32766, the main table's
+RULE_PRIORITY_MIN = 3  # two of our rules stand before it
+RULE_PRIORITY_MAX = 32764  # one stands behind it, below 32766, the main table's
 RESERVED_TABLES = range(253, 256)  # default, main, local
 LINK_NAME_MAX = 15  # linux: IFNAMSIZ - 1
 
@@ -57,7 +58,7 @@ def data_path_settings(
     mask = settings.mark_mask(mark_mask)
     _within("vxlan-id", vxlan_id, 1, (1 << 24) - 1)
     _within("vxlan-port", vxlan_port, 1, 65535)
-    _within("rule-priority", rule_priority, 1, RULE_PRIORITY_MAX)
+    _within("rule-priority", rule_priority, RULE_PRIORITY_MIN, RULE_PRIORITY_MAX)
     tables = mask // (mask & -mask)  # one for each mark, and the replies'
     _within("table-base", table_base, 1, TABLE_MAX - tables)
     used = range(table_base, table_base + tables + 1)

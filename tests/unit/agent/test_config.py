@@ -30,7 +30,7 @@ def test_masks_that_work(mask: str) -> None:
         ({"vxlan_port": 0}, "1..65535"),
         ({"vxlan_port": 70000}, "1..65535"),
         ({"vxlan_id": 1 << 24}, "1..16777215"),
-        ({"rule_priority": 32766}, "1..32765"),
+        ({"rule_priority": 2}, "3..32764"),
         ({"table_base": 0}, "table-base 0: must be in"),
         ({"table_base": 100}, "253 to 255 are the system's"),
         ({"tunnel_subnet4": "fd00::/64"}, "must be an IPv4 CIDR"),
