@@ -23,7 +23,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"feature.tunnelDetectMethod": "interface="}, ["interface=NAME"]),
     ({"datapath.markMask": "ff"}, ['"ff"', "0x3f00"]),
     ({"datapath.markMask": "0x1ffff"}, ["of the low 16"]),
-    ({"datapath.rulePriority": 32766}, ["/datapath/rulePriority", "32,765"]),
+    ({"datapath.rulePriority": 32765}, ["/datapath/rulePriority", "32,764"]),
     ({"datapath.tableBase": 254}, ["/datapath/tableBase", "want 256"]),
     ({"image.pullPolicy": "Sometimes"}, ["/image/pullPolicy", "'Always', 'IfNotPresent'"]),
     ({"image.digest": "latest"}, ["/image/digest", "sha256:"]),
