@@ -1,25 +1,21 @@
 """The API server, over HTTPS.
 
-Of the `kubernetes` package only configuration and transport are used (addresses, TLS, tokens and
-their refresh): its models cost 20 times the memory, and its watches have no backoff.
+Not by the `kubernetes` package's models and watches: they cost 20 times the memory, and have no
+backoff. How it is reached says `outgate.kube.access`.
 """
 
 import importlib.metadata
-import os
-import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, urlencode
 
 import structlog
 import urllib3
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.client.exceptions import ApiException, OpenApiException
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
-from urllib3.util.ssl_ import create_urllib3_context
 
 from outgate.api.kinds import Kind
 from outgate.api.meta import Wire
-from outgate.kube import events, wire
+from outgate.kube import access, events, wire
+from outgate.kube.access import Access
 from outgate.kube.api import EventType, HasMetadata
 from outgate.kube.errors import ApiNotFound, ApiRefused, ApiUnavailable, error_for
 from outgate.kube.stream import READ_TIMEOUT, Stream, watch_seconds
@@ -32,8 +28,6 @@ log = structlog.get_logger("outgate.kube")
 
 CONNECT_TIMEOUT = 3.0
 REQUEST_TIMEOUT = 15.0
-CONNECTIONS = 32
-"""Kept open: one for each watch, and some for requests."""
 
 Query = Sequence[tuple[str, str]]
 
@@ -44,41 +38,23 @@ class Client:
     `silence`: seconds without a word after which a watch counts as dead.
     """
 
-    def __init__(self, configuration: Configuration, *, silence: float = READ_TIMEOUT) -> None:
-        # urllib3's own retries sleep through a Retry-After, deaf to our stop. All of our callers
-        # are loops that try again anyway.
-        configuration.retries = False
-        configuration.keep_alive = True
-        configuration.connection_pool_maxsize = CONNECTIONS
+    def __init__(self, access: Access, *, silence: float = READ_TIMEOUT) -> None:
+        self._access = access
         self._silence = silence
-        self._api = ApiClient(configuration)
-        # Python 3.13 refuses certificates that Go takes, such as one without an Authority Key
-        # Identifier; many clusters have these. The chain is verified all the same.
-        tls = create_urllib3_context()
-        tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
-        self._api.user_agent = f"outgate/{importlib.metadata.version('outgate')}"
+        self._agent = f"outgate/{importlib.metadata.version('outgate')}"
 
     @classmethod
     def connect(cls, kubeconfig: str | None = None) -> "Client":
         """A client of the cluster that this process runs in, or that the kubeconfig names.
 
-        Without an argument: the pod's service account, else $KUBECONFIG, else ~/.kube/config.
-        Nothing is sent yet. Raises ApiUnavailable if the configuration is missing or wrong.
+        See `outgate.kube.access.find`. Nothing is sent yet. Raises ApiUnavailable if the
+        configuration is missing or wrong.
         """
-        configuration = Configuration()
-        try:
-            if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            else:
-                load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except (ConfigException, OSError, ValueError) as error:
-            raise ApiUnavailable(f"no API server to talk to: {error}") from error
-        return cls(configuration)
+        return cls(access.find(kubeconfig))
 
     def close(self) -> None:
         """Close idle connections."""
-        self._api.close()  # type: ignore[no-untyped-call]
+        self._access.pool.clear()
 
     def get(
         self, kind: Kind[W], name: str, *, namespace: str = "", timeout: float | None = None
@@ -289,33 +265,33 @@ class Client:
         content_type: str = "application/json",
         read_timeout: float,
     ) -> urllib3.HTTPResponse:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": self._agent}
+        authorization = self._access.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
         if body is not None:
             headers["Content-Type"] = content_type
-        # The client serializes JSON by itself, and takes all else as text.
-        payload: Any = (
-            body if content_type == "application/json" or body is None else (wire.encode(body))
-        )
+        # Quoted as in a path: a "+" for a space is not understood everywhere.
+        asked = "?" + urlencode(query, quote_via=quote, safe="") if query else ""
         try:
-            method, url, headers, _, _ = self._api.param_serialize(
+            answer = self._access.pool.request(
                 method,
-                target,
-                query_params=list(query),
-                header_params=headers,
-                auth_settings=["BearerToken"],
+                f"{self._access.server}{target}{asked}",
+                headers=headers,
+                body=None if body is None else wire.encode(body),
+                timeout=urllib3.Timeout(min(CONNECT_TIMEOUT, read_timeout), read_timeout),
+                preload_content=False,
+                # urllib3's own retries sleep through a Retry-After, deaf to our stop. All of our
+                # callers are loops that try again anyway.
+                retries=False,
             )
-            timeouts = (min(CONNECT_TIMEOUT, read_timeout), read_timeout)
-            response: urllib3.HTTPResponse = self._api.call_api(
-                method, url, header_params=headers, body=payload, _request_timeout=timeouts
-            ).response
+            response = cast("urllib3.HTTPResponse", answer)  # what a pool of connections gives
             if response.status < 300:
                 return response
             text = response.data
-        except (urllib3.exceptions.HTTPError, ApiException) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            # An OSError: a certificate can't be read. It may come back.
             raise ApiUnavailable(f"{method} {target}: {_reason(error)}") from error
-        except (OpenApiException, ConfigException, OSError) as error:
-            # The service account's token, or a certificate, can't be read: it may come back.
-            raise ApiUnavailable(f"{method} {target}: not sent: {error}") from error
         raise _refusal(response, text, method, target)
 
 
@@ -337,9 +313,7 @@ def _refusal(response: urllib3.HTTPResponse, text: bytes, method: str, target: s
 
 
 def _reason(error: Exception) -> str:
-    # An ApiException's text is many lines; with status 0 its reason says it all.
-    reason = error.reason if isinstance(error, ApiException) else str(error)
-    return " ".join(str(reason).split())
+    return " ".join(str(error).split())
 
 
 def _selection(field_selector: str, label_selector: str) -> list[tuple[str, str]]:

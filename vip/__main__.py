@@ -1,5 +1,6 @@
 """outgate-vip: holds and announces this node's egress addresses, as the agent says."""
 
+import contextlib
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 from outgate.daemon.log import LEVELS, configure
 from outgate.daemon.supervisor import Supervisor
 from outgate.vip.announcer import REFRESH
+from outgate.vip.errors import WireRefused
 from outgate.vip.glance import perhaps_owned
 from outgate.vip.holder import Addresses, Holder
 from outgate.vip.protocol import SOCKET_PATH
@@ -64,7 +66,8 @@ def _addresses() -> Addresses:
 
 def _wire() -> RawWire:
     wire = RawWire()
-    warm()
+    with contextlib.suppress(WireRefused):  # said when there is a frame to send
+        warm()
     return wire
 
 

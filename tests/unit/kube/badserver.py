@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-from kubernetes.client import Configuration
+import urllib3
 
+from outgate.kube.access import Access
 from outgate.kube.client import Client
 
 
@@ -33,7 +34,7 @@ class Script:
 
     def client(self, *, silence: float = 5.0) -> Client:
         """A client of this server that takes so many seconds of silence in a watch."""
-        return Client(Configuration(host=self.url), silence=silence)
+        return Client(Access(self.url, urllib3.PoolManager()), silence=silence)
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from kubernetes.client import Configuration
-from kubernetes.config import ConfigException
+import urllib3
 from unit.kube.badserver import Answer, serving
 
 from outgate.api.kinds import CONFIG_MAP, EGRESS_GATEWAY, POD
+from outgate.kube.access import Access
 from outgate.kube.client import Client
 from outgate.kube.errors import (
     ApiConflict,
@@ -142,40 +142,11 @@ def test_names_are_quoted_in_paths() -> None:
     assert script.requests[0][1] == "/api/v1/namespaces/team/configmaps/..%2Fsecrets%2Fx"
 
 
-def test_a_missing_kubeconfig_is_unavailable() -> None:
-    with pytest.raises(ApiUnavailable, match="no API server to talk to"):
-        Client.connect("/nowhere/kubeconfig")
-
-
-def test_a_token_file_that_is_away_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    with pytest.raises(ApiUnavailable, match="token"):
-        Client.connect()
-
-
-def test_a_token_is_asked_for_with_each_request_so_that_a_new_one_is_taken_up() -> None:
-    tokens = iter(["bearer first", "bearer second"])
-
-    def refresh(configuration: Configuration) -> None:
-        configuration.api_key["BearerToken"] = next(tokens)
-
+def test_who_asks_is_said_with_each_request_so_that_a_new_token_is_taken_up() -> None:
+    tokens = iter(("Bearer first", "Bearer second"))
     with serving(Answer(CONFIG)) as script:
-        configuration = Configuration(host=script.url, api_key={"BearerToken": "bearer old"})
-        configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
-        client = Client(configuration)
+        client = Client(Access(script.url, urllib3.PoolManager(), lambda: next(tokens)))
         for _ in range(2):
             client.get(CONFIG_MAP, "a", namespace="team")
-    sent = [headers["authorization"] for _, _, headers, _ in script.requests]
-    assert sent == ["bearer first", "bearer second"]
-
-
-def test_a_token_that_cannot_be_read_just_now_is_unavailable() -> None:
-    def refresh(configuration: Configuration) -> None:
-        raise ConfigException("Token file exists but empty.")
-
-    with serving(Answer(CONFIG)) as script:
-        configuration = Configuration(host=script.url, api_key={"BearerToken": "bearer old"})
-        configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
-        with pytest.raises(ApiUnavailable, match="empty"):
-            Client(configuration).get(CONFIG_MAP, "a", namespace="team")
+    sent = [headers["Authorization"] for _, _, headers, _ in script.requests]
+    assert sent == ["Bearer first", "Bearer second"]

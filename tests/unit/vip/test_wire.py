@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgate.vip.wire import frames, warm
+from outgate.vip.frames import prepare
+from outgate.vip.wire import frames
 
-warm()  # before scapy's layers, so that they come in as in the vip process
+prepare()  # before scapy's layers, so that they come in as in the process that builds templates
 
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6  # noqa: E402
 from scapy.layers.l2 import ARP, Ether  # noqa: E402
