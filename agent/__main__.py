@@ -130,6 +130,7 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
     from outgate.agent import metrics  # noqa: PLC0415
     from outgate.agent.wiring import parts_of  # noqa: PLC0415
     from outgate.daemon.http import HttpServer  # noqa: PLC0415
+    from outgate.daemon.metrics import task_failed  # noqa: PLC0415
     from outgate.daemon.supervisor import Supervisor  # noqa: PLC0415
     from outgate.kube.client import Client  # noqa: PLC0415
     from outgate.kube.errors import ApiUnavailable  # noqa: PLC0415
@@ -141,7 +142,7 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
     parts = parts_of(api, settings, first_time=_freeze)
     reconciler = parts.reconciler
     metrics.REGISTRY.register(metrics.Drops(parts.drops))
-    supervisor = Supervisor(parts.tasks)
+    supervisor = Supervisor(parts.tasks, failed=task_failed)
 
     def unready() -> Mapping[str, str]:
         # The loop says itself why, and better than "not ready".

@@ -12,6 +12,7 @@ from outgate.controller.reconcile import Reconciler
 from outgate.controller.watched import Watched
 from outgate.daemon.http import HttpServer
 from outgate.daemon.log import LEVELS, configure
+from outgate.daemon.metrics import task_failed
 from outgate.daemon.supervisor import Supervisor
 from outgate.kube.client import Client
 from outgate.kube.errors import ApiUnavailable
@@ -92,7 +93,8 @@ def run(options: Options, *, http_port: int, kubeconfig: str | None) -> None:
         api, lease=options.lease_name, namespace=options.lease_namespace, timing=timing
     )
     supervisor = Supervisor(
-        (*watched.reflectors(api), election, Reconciler(api, watched, election, settings=settings))
+        (*watched.reflectors(api), election, Reconciler(api, watched, election, settings=settings)),
+        failed=task_failed,
     )
     supervisor.add(HttpServer(port=http_port, dead=supervisor.dead, unready=supervisor.unready))
     supervisor.run()

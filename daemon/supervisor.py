@@ -9,16 +9,11 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 import structlog
-from prometheus_client import Counter
 
 from outgate.daemon.backoff import Backoff
 from outgate.daemon.task import Task
 
 log = structlog.get_logger("outgate.daemon")
-
-FAILURES = Counter(
-    "outgate_task_failures_total", "Times that a task ended though nobody had stopped it.", ["task"]
-)
 
 TICK = 1.0
 """Seconds between two looks at how the tasks are doing."""
@@ -41,8 +36,16 @@ class Limits:
 class _Run:
     """One task's thread: runs it, waits, runs it again."""
 
-    def __init__(self, task: Task, *, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        limits: Limits,
+        clock: Callable[[], float],
+        failed: Callable[[str], object],
+    ) -> None:
         self.task = task
+        self._tell = failed
         self.failures = 0  # in a row
         self.failing_since: float | None = None
         self.why = ""
@@ -94,7 +97,7 @@ class _Run:
     def _failed(self, why: str, error: Exception | None) -> None:
         now = self._clock()
         self.settle(now)
-        FAILURES.labels(self.task.name).inc()
+        self._tell(self.task.name)
         # A new reason is news, the same one again is not.
         if why != self.why:
             log.error("task failed, restarting it", task=self.task.name, why=why, exc_info=error)
@@ -110,7 +113,8 @@ class Supervisor:
     """Runs tasks until SIGTERM, SIGINT or `stop()`.
 
     The only place of ours that catches every exception: it logs the failure once and starts the
-    task again, after a pause that grows.
+    task again, after a pause that grows. failed: called with the task's name each time, in that
+    task's thread.
     """
 
     def __init__(
@@ -119,9 +123,11 @@ class Supervisor:
         *,
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
+        failed: Callable[[str], object] = lambda task: None,
     ) -> None:
         self._limits = limits
         self._clock = clock
+        self._failed = failed
         self._runs: list[_Run] = []
         # Of all that can wake a thread, SimpleQueue.put alone is safe in a signal handler:
         # Event.set() there can deadlock with the Event.wait() that it interrupts.
@@ -133,7 +139,7 @@ class Supervisor:
         """Take one more task, before `run`. Raises ValueError if its name is taken."""
         if any(run.task.name == task.name for run in self._runs):
             raise ValueError(f"two tasks are called {task.name!r}")
-        self._runs.append(_Run(task, limits=self._limits, clock=self._clock))
+        self._runs.append(_Run(task, limits=self._limits, clock=self._clock, failed=self._failed))
 
     def run(self) -> None:
         """Run all tasks; return when all have stopped, or the grace period is over."""

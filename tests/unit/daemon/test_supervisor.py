@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from outgate.daemon.backoff import Backoff
+from outgate.daemon.metrics import task_failed
 from outgate.daemon.supervisor import Limits, Supervisor
 
 DEADLINE = 5.0
@@ -84,7 +85,7 @@ def test_every_task_runs_in_a_thread_that_bears_its_name() -> None:
 def test_a_task_that_fails_is_started_again_and_counted() -> None:
     loop = Loop("flaky", failures=3)
     before = failures("flaky")
-    with supervised(Supervisor([loop], limits=QUICK)):
+    with supervised(Supervisor([loop], limits=QUICK, failed=task_failed)):
         assert loop.running.wait(DEADLINE)
     assert loop.runs == 4
     assert failures("flaky") == before + 3
