@@ -279,7 +279,9 @@ class Client:
                 f"{self._access.server}{target}{asked}",
                 headers=headers,
                 body=None if body is None else wire.encode(body),
-                timeout=urllib3.Timeout(min(CONNECT_TIMEOUT, read_timeout), read_timeout),
+                timeout=urllib3.Timeout(
+                    connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout
+                ),
                 preload_content=False,
                 # urllib3's own retries sleep through a Retry-After, deaf to our stop. All of our
                 # callers are loops that try again anyway.

@@ -79,6 +79,19 @@ def test_a_silent_server_is_given_up() -> None:
             next(watch)
 
 
+def test_a_watch_may_be_silent_for_longer_than_connecting_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("outgate.kube.client.CONNECT_TIMEOUT", 0.05)
+    with serving(Answer(ADDED, then="hang")) as script:
+        watch = iter(script.client(silence=0.5).watch(CONFIG_MAP, resource_version="10"))
+        assert next(watch).type == "ADDED"
+        began = time.monotonic()
+        with pytest.raises(ApiUnavailable, match="timed out"):
+            next(watch)
+        assert time.monotonic() - began > 0.3
+
+
 def test_closing_wakes_up_whoever_reads() -> None:
     with serving(Answer(ADDED, then="hang")) as script:
         watch = script.client(silence=30.0).watch(CONFIG_MAP, resource_version="10")
