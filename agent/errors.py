@@ -7,3 +7,7 @@ class AgentError(Exception):
 
 class FlowsRefused(AgentError):
     """The kernel did not list or delete conntrack entries."""
+
+
+class NodeUnreadable(AgentError):
+    """What others have on the node could not be looked at."""

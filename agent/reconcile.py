@@ -14,8 +14,10 @@ import structlog
 
 from outgate.agent import metrics
 from outgate.agent.apply import Done, Drift, Programmer
+from outgate.agent.clashes import clashes, doubts
 from outgate.agent.errors import AgentError, FlowsRefused
 from outgate.agent.mesh import LocalNode
+from outgate.agent.node_state import NodeState
 from outgate.agent.view import Snapshot, ViewMaker
 from outgate.agent.wake import Wakeup
 from outgate.api.view import DataPathSettings, NodeView
@@ -35,12 +37,14 @@ EXPECTED = (AgentError, FlowsRefused, RulesRefused, MeshRefused, NoUnderlay)
 class Pace:
     """Timings in seconds.
 
-    coalesce: from the first change to the pass, so that a burst is one. resync: between two looks
-    at the node's interfaces. drift: between two looks whether others changed what was programmed.
-    verify: between two comparisons of all of it, even if nobody seems to have.
+    coalesce: from the first change to the pass, so that a burst is one. news: between two looks
+    whether the kernel said something of the underlay. resync: between two looks at the node's
+    interfaces, even if it did not. drift: between two looks whether others changed what was
+    programmed. verify: between two comparisons of all of it, even if nobody seems to have.
     """
 
     coalesce: float = 0.005
+    news: float = 0.5
     resync: float = 30.0
     drift: float = 3.0
     verify: float = 300.0
@@ -53,7 +57,7 @@ class State:
 
     programmed: the kernel has what the API asks for. waiting: for what, if it can't be asked yet.
     error: why the last pass failed; failures: how many did so in a row. problems: objects that
-    could not be honoured.
+    could not be honoured. doubts: what others on the node do that may get in our way.
     """
 
     programmed: bool = False
@@ -62,6 +66,7 @@ class State:
     failures: int = 0
     underlay: Underlay | None = None
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -81,13 +86,16 @@ class Source(Protocol):
 class NodeFacts:
     """What is asked of the node itself.
 
-    host: its interfaces and routes. missing: what it lacks, a sentence each.
+    host: its interfaces and routes. missing: what it lacks, a sentence each. others: what others
+    have on it. moved: whether the underlay, of this name, may be another since that was last asked.
     """
 
     name: str
     detect: str
     host: Callable[[], Host]
     missing: Callable[[], tuple[str, ...]]
+    others: Callable[[], NodeState]
+    moved: Callable[[str], bool]
 
 
 class Reconciler:
@@ -122,6 +130,7 @@ class Reconciler:
         self._programmed: tuple[NodeView, DataPathSettings] | None = None
         self._underlay: Underlay | None = None
         self._looked = float("-inf")
+        self._doubts: tuple[str, ...] = ()
         self._checked = self._verified = clock()
         self._failures = 0
         self._worked = False
@@ -152,8 +161,7 @@ class Reconciler:
         self._wakeup.ask_on(stop, name=self.name)
         self._wakeup.ask()
         while not stop.is_set():
-            most = self._pace.backoff.wait(self._failures) or self._pace.drift
-            asked = self._wakeup.wait(most=most)
+            asked = self._wait(self._pace.backoff.wait(self._failures) or self._pace.drift)
             if asked:
                 stop.wait(self._pace.coalesce)
             if stop.is_set():
@@ -162,6 +170,22 @@ class Reconciler:
                 self.step()
             if self._clock() - self._checked >= self._pace.drift:
                 self.check()
+
+    def _wait(self, most: float) -> bool:
+        """Until there is something to do, at most so many seconds; whether there is."""
+        while most > 0:
+            asked = self._wakeup.wait(most=min(most, self._pace.news))
+            if self._listen() or asked:
+                return True
+            most -= self._pace.news
+        return False
+
+    def _listen(self) -> bool:
+        """Whether the underlay is to be looked at anew."""
+        moved = self._facts.moved(self._underlay.interface if self._underlay else "")
+        if moved:
+            self._looked = float("-inf")
+        return moved
 
     def step(self) -> None:
         """One pass; never raises what is expected to go wrong."""
@@ -217,7 +241,12 @@ class Reconciler:
         local = LocalNode(self._facts.name, underlay.ipv4, underlay.ipv6, self._settings.mark_mask)
         outcome = self._maker.view(self._source.snapshot(), local=local)
         if outcome.view is None:
-            waiting = State(waiting=outcome.waiting, underlay=underlay, problems=outcome.problems)
+            waiting = State(
+                waiting=outcome.waiting,
+                underlay=underlay,
+                problems=outcome.problems,
+                doubts=self._doubts,
+            )
             if self._programmed is None:
                 self._become(waiting)
             # Otherwise what is programmed stays: it is the best that is known.
@@ -228,7 +257,13 @@ class Reconciler:
         if self._programmed != (outcome.view, settings):
             self._program(outcome.view, settings, local)
         self._become(
-            State(programmed=True, waiting="", underlay=underlay, problems=outcome.problems)
+            State(
+                programmed=True,
+                waiting="",
+                underlay=underlay,
+                problems=outcome.problems,
+                doubts=self._doubts,
+            )
         )
 
     def _program(self, view: NodeView, settings: DataPathSettings, local: LocalNode) -> None:
@@ -250,9 +285,17 @@ class Reconciler:
             self._first_time()
 
     def _require(self) -> None:
-        missing = self._facts.missing() if self._programmed is None else ()
+        """Before the first write, and the first after a failure. Raises AgentError."""
+        if self._programmed is not None:
+            return
+        missing = self._facts.missing()
         if missing:
             raise AgentError("; ".join(missing))
+        seen = self._facts.others()
+        self._doubts = doubts(seen, self._settings)
+        found = clashes(seen, self._settings)
+        if found:
+            raise AgentError("; ".join(found))
 
     def _look(self) -> Underlay:
         """The underlay; looked up anew now and then, and after each failure."""
@@ -277,6 +320,7 @@ class Reconciler:
                 failures=self._failures,
                 underlay=self._underlay,
                 problems=self._state.problems,
+                doubts=self._doubts,
             )
         )
 
@@ -284,6 +328,8 @@ class Reconciler:
         metrics.PROGRAMMED.set(state.programmed)
         for problem in sorted(set(state.problems) - set(self._state.problems)):
             log.warning("object not honoured", problem=problem)
+        for doubt in sorted(set(state.doubts) - set(self._state.doubts)):
+            log.warning("others may get in the way", doubt=doubt)
         if state == self._state:
             return
         self._state = state

@@ -197,7 +197,7 @@ def _underlay(state: State) -> Underlay:
 
 def _programmed(state: State) -> tuple[bool, str, str]:
     if state.programmed:
-        return True, "Programmed", "; ".join(state.problems)[:MESSAGE_MAX]
+        return True, "Programmed", "; ".join((*state.problems, *state.doubts))[:MESSAGE_MAX]
     if state.error:
         return False, "Failed", state.error[:MESSAGE_MAX]
     return False, "Waiting", f"waiting for {state.waiting}"[:MESSAGE_MAX]

@@ -9,6 +9,7 @@ from outgate.agent import metrics
 from outgate.agent.apply import Edges, Programmer
 from outgate.agent.config import PLAN_PATH, AgentSettings
 from outgate.agent.conntrack import Conntrack
+from outgate.agent.others import observe
 from outgate.agent.plan_page import PlanPage
 from outgate.agent.prerequisites import missing
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
@@ -20,6 +21,7 @@ from outgate.kube.api import Api
 from outgate.rules.errors import KernelRefused
 from outgate.rules.kernel import NftKernel
 from outgate.tunnel.kernel import MeshKernel
+from outgate.tunnel.underlay_news import UnderlayNews
 from outgate.vip.client import VipClient, VipState
 
 log = structlog.get_logger("outgate.agent")
@@ -49,6 +51,8 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
             detect=settings.detect,
             host=mesh.host,
             missing=lambda: missing(settings.data_path),
+            others=lambda: observe(settings.data_path),
+            moved=UnderlayNews().moved,
         ),
         settings=settings.data_path,
         pace=Pace(drift=settings.resync),

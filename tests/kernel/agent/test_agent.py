@@ -278,16 +278,20 @@ def test_an_agents_restart_breaks_no_connection(world: World) -> None:
 def test_cleanup_removes_all_that_is_ours_and_nothing_else(world: World) -> None:
     world.policy()
     node = world.topology.nodes["first"]
-    node.ip(
-        "addr add 198.51.100.200/32 dev eth0",
+    node.ip("addr add 198.51.100.200/32 dev eth0")
+    node.run("nft add table inet outgate_other")
+    node.run("nft add table ip outgate")
+    # What an agent would not start beside, and must not remove all the same.
+    late = (
         "rule add fwmark 0x1/0xff lookup 100 priority 91",
         "route add 192.0.2.128/25 dev eth0 table 7701 proto static",
     )
-    node.run("nft add table inet outgate_other")
-    node.run("nft add table ip outgate")
+    node.ip(*late)
     before = node.state()
+    node.ip(*(each.replace(" add ", " del ") for each in late))
     world.start()
     eventually(lambda: str(EIP[4]) in world.addresses("first"))
+    node.ip(*late)
     for agent in world.agents.values():
         agent.halt()
     assert node.state() != before

@@ -8,6 +8,7 @@ from unit.agent.cluster import snapshot
 
 from outgate.agent.apply import Edges, Programmer
 from outgate.agent.fake import FakeConntrack, FakeVip
+from outgate.agent.node_state import NodeState
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.view import Snapshot
 from outgate.api.view import DataPathSettings, IPAddress
@@ -98,6 +99,8 @@ class Node:
         self.conntrack = FakeConntrack()
         self.source = FakeSource(held=snapshot(**changes))
         self.lacks: tuple[str, ...] = ()
+        self.others = NodeState()
+        self.news: set[str] = set()
         self.interfaces: tuple[Interface, ...] = (_interface("eth0", 1500, UNDERLAY),)
         self.now = 0.0
         self.restart()
@@ -113,11 +116,19 @@ class Node:
                 detect="defaultRouteInterface",
                 host=lambda: Host(self.interfaces, (DefaultRoute("eth0", 4, 0),)),
                 missing=lambda: self.lacks,
+                others=lambda: self.others,
+                moved=self._moved,
             ),
             settings=DataPathSettings(),
-            pace=Pace(coalesce=0.0, backoff=Backoff(first=0.01, most=0.02)),
+            pace=Pace(coalesce=0.0, news=0.01, backoff=Backoff(first=0.01, most=0.02)),
             clock=lambda: self.now,
         )
+
+    def _moved(self, name: str) -> bool:
+        """Whether there were news of the interface since."""
+        moved = name in self.news
+        self.news.discard(name)
+        return moved
 
     def change(self, **changes: Any) -> list[str]:
         """What a pass over the changed cluster writes, in order."""
