@@ -1,6 +1,5 @@
 """`outgate-agent`: runs the agent's tasks; or cleans the node up; or shows what an agent does."""
 
-import gc
 import json
 import os
 import socket
@@ -13,6 +12,7 @@ import click
 from outgate.agent import config
 from outgate.agent.config import AgentSettings, data_path_settings, detect_method
 from outgate.api.settings import SettingsWrong
+from outgate.daemon import heap
 from outgate.daemon.log import LEVELS, configure
 from outgate.tunnel.underlay import DEFAULT_ROUTE
 from outgate.vip.protocol import SOCKET_PATH
@@ -127,6 +127,7 @@ def dump(context: click.Context, as_json: bool) -> None:
 
 def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
     """Run until a signal."""
+    heap.begin()
     from outgate.agent import metrics  # noqa: PLC0415
     from outgate.agent.wiring import parts_of  # noqa: PLC0415
     from outgate.daemon.http import HttpServer  # noqa: PLC0415
@@ -139,10 +140,10 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
         api = Client.connect(kubeconfig)
     except ApiUnavailable as error:
         raise click.ClickException(str(error)) from error
-    parts = parts_of(api, settings, first_time=_freeze)
+    parts = parts_of(api, settings, first_time=heap.settle)
     reconciler = parts.reconciler
     metrics.REGISTRY.register(metrics.Drops(parts.drops))
-    supervisor = Supervisor(parts.tasks, failed=task_failed)
+    supervisor = Supervisor((*parts.tasks, heap.Heap()), failed=task_failed)
 
     def unready() -> Mapping[str, str]:
         # The loop says itself why, and better than "not ready".
@@ -158,12 +159,6 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
         )
     )
     supervisor.run()
-
-
-def _freeze() -> None:
-    """What the first pass has made stays: no need for the collector to walk it ever again."""
-    gc.collect()
-    gc.freeze()
 
 
 def _clean_up(settings: AgentSettings) -> None:
