@@ -31,6 +31,7 @@ _BITWISE_FROM, _BITWISE_TO, _BITWISE_MASK, _BITWISE_XOR = 1, 2, 4, 5
 _BITWISE_OP, _BITWISE_SECOND = 6, 8
 _COMPARED, _COMPARISON, _WITH = 1, 2, 3
 _EXACT = (0, 1)  # NFT_CMP_EQ, NFT_CMP_NEQ
+_TURNED_FROM, _TURNED_TO = 1, 2
 _LOOKED_UP, _FOUND = 2, 3
 _XT_NAME, _XT_REVISION, _XT_INFO = 1, 2, 3  # NFTA_MATCH_*, NFTA_TARGET_*
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT
@@ -96,6 +97,9 @@ class _Rule:
                     self._put(data.get(_TO), _Register(None, 0, _constant(data.get(_DATA))))
                 case "bitwise":
                     self._bitwise(data)
+                case "byteorder":  # before a comparison of sizes
+                    turned = replace(self._get(data.get(_TURNED_FROM)), known=False)
+                    self._put(data.get(_TURNED_TO), turned)
                 case "cmp":
                     yield from self._compare(data)
                 case "lookup":
