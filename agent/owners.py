@@ -97,7 +97,7 @@ def owner_of_chain(table: str, chain: str, comment: str = "") -> str:
         for prefix, owner in _CHAINS:
             if name.startswith(prefix):
                 return owner
-    bare = table.rpartition(" ")[2]
+    bare = table.partition(" ")[2]
     return next((owner for prefix, owner in _TABLES if bare.startswith(prefix)), "")
 
 

@@ -15,6 +15,13 @@ Verb = Literal["reads", "writes"]
 # linux/netfilter/xt_mark.h, xt_connmark.h, xt_TPROXY.h
 _PAIR = struct.Struct("=II")
 _CONNMARK1, _CONNMARK2 = struct.Struct("=IIIB"), struct.Struct("=IIIBBB")
+_LEAST = {
+    "mark": _PAIR.size,
+    "connmark": _PAIR.size,
+    "MARK": _PAIR.size,
+    "TPROXY": _PAIR.size,
+    "CONNMARK": _CONNMARK2.size,
+}
 _SET, _SAVE = 0, 1  # XT_CONNMARK_*; the third is restore
 
 
@@ -24,7 +31,12 @@ def perhaps(rule: bytes) -> bool:
 
 
 def of_xtables(name: str, revision: int, info: bytes) -> Iterator[MarkUse]:
-    """What the match or target of this name does with marks; where it is, is left out."""
+    """What the match or target of this name does with marks; where it is, is left out.
+
+    Of a revision that has less to say than those of today, nothing.
+    """
+    if len(info) < _LEAST.get(name, 0):
+        return
     match name:
         case "mark" | "connmark":
             value, mask = _PAIR.unpack_from(info)

@@ -9,6 +9,10 @@ from unit.agent.cluster import EIP4, EIP6, ID4, ID6, gateway, keyed, pod, policy
 from unit.agent.node import Node
 
 from outgate.agent.flows import Flow
+from outgate.agent.node_state import ALL_BITS, Device, MarkUse, NodeState
+from outgate.agent.reconcile import Pace
+from outgate.agent.report import report_of
+from outgate.daemon.backoff import Backoff
 from outgate.rules.model import DeleteTable, Transaction
 from outgate.rules.plan import plan as rules_plan
 from outgate.tunnel.model import Delete
@@ -174,6 +178,77 @@ def test_what_the_node_lacks_is_said_before_anything_is_written() -> None:
     node.lacks = ()
     node.reconciler.step()
     assert node.reconciler.ready()
+
+
+def test_what_others_have_is_said_before_anything_is_written() -> None:
+    node = Node()
+    node.others = NodeState(devices=(Device("flannel.1", "vxlan", vni=1, port=7789),))
+    node.reconciler.step()
+    assert node.log == []
+    assert "UDP port 7789 is taken by the device flannel.1" in node.reconciler.unready()
+    node.others = NodeState()
+    node.reconciler.step()
+    assert node.reconciler.ready()
+
+
+def test_what_others_have_is_looked_at_again_after_a_failure_and_not_before() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.others = NodeState(devices=(Device("flannel.1", "vxlan", vni=1, port=7789),))
+    node.change(pods=keyed(pod(), pod("two", ips=("10.244.1.9",))))
+    assert node.reconciler.ready()
+    node.nft.refuse = True
+    node.change()
+    assert node.reconciler.unready() == "change table outgate: no"
+    node.nft.refuse = False
+    node.reconciler.step()
+    assert "flannel.1" in node.reconciler.unready()
+
+
+def test_what_others_may_do_is_told_and_stops_nothing() -> None:
+    node = Node()
+    use = MarkUse("ip t", "c", "packet", "writes", ALL_BITS)
+    node.others = NodeState(mark_uses=(use,))
+    node.reconciler.step()
+    state = node.reconciler.state()
+    assert state.programmed
+    (doubt,) = state.doubts
+    assert doubt.startswith("table ip t, chain c sets the whole packet mark")
+    assert report_of(state, None).conditions[0] == ("Programmed", True, "Programmed", doubt)
+
+
+def test_news_of_the_underlay_are_followed_before_the_next_look() -> None:
+    node = Node()
+    stop = threading.Event()
+    thread = threading.Thread(target=node.reconciler.run, args=(stop,), daemon=True)
+    thread.start()
+    _eventually(node.reconciler.ready)
+    node.interfaces = (Interface("eth0", 9000, (ip_address("192.0.2.1"),)),)
+    node.news.add("eth0")
+
+    def followed() -> bool:
+        link = node.mesh.observe().link
+        return link is not None and link.mtu == 8950
+
+    _eventually(followed)
+    stop.set()
+    thread.join(5.0)
+
+
+def test_news_of_the_underlay_end_the_waiting_after_failures() -> None:
+    node = Node()
+    slow = Pace(coalesce=0.0, news=0.01, backoff=Backoff(first=60.0, most=60.0))
+    node.reconciler._pace = slow
+    interfaces, node.interfaces = node.interfaces, ()
+    stop = threading.Event()
+    thread = threading.Thread(target=node.reconciler.run, args=(stop,), daemon=True)
+    thread.start()
+    _eventually(lambda: bool(node.reconciler.state().error))
+    node.interfaces = interfaces
+    node.news.add("")
+    _eventually(node.reconciler.ready)
+    stop.set()
+    thread.join(5.0)
 
 
 def test_what_is_programmed_stays_when_the_cluster_info_is_lost() -> None:
