@@ -17,6 +17,7 @@ from outgate.rules.diff import diff as rules_diff
 from outgate.rules.diff import replace as rules_replace
 from outgate.rules.edge import Kernel as NftKernel
 from outgate.rules.model import Ruleset, Transaction
+from outgate.rules.plan import Planned
 from outgate.rules.plan import plan as rules_plan
 from outgate.tunnel.diff import diff as mesh_diff
 from outgate.tunnel.edge import Kernel as MeshKernel
@@ -89,7 +90,7 @@ class Programmed:
 
     view: NodeView
     mesh: Mesh
-    ruleset: Ruleset
+    rules: Planned
 
 
 class Programmer:
@@ -100,6 +101,7 @@ class Programmer:
         # What is known to be in the kernel; None is "anything".
         self._mesh: Mesh | None = None
         self._ruleset: Ruleset | None = None
+        self._planned: Planned | None = None
         # The view that all running flows agree with; None before the first.
         self._settled: NodeView | None = None
         self._left: frozenset[IPAddress] = frozenset()
@@ -112,7 +114,8 @@ class Programmer:
 
         own: the node's own addresses, which are not to be held, for they are there anyway.
         """
-        mesh, ruleset = mesh_plan(view, settings), rules_plan(view, settings)
+        mesh, planned = mesh_plan(view, settings), rules_plan(view, settings, before=self._planned)
+        self._planned = planned
         operations = self._operations(mesh)
         only_removals = all(isinstance(each, Delete) for each in operations)
         held = _egress_ips(view) - own
@@ -122,7 +125,8 @@ class Programmer:
         if self._settled is not None and not self._held <= held:
             # Let go before the rules do, so that nobody asks for what is no longer served.
             self._edges.vip.hold(self._held & held, interface=interface, standby=standby)
-        rules = self._apply_rules(ruleset, remade=any(isinstance(o, AddLink) for o in operations))
+        remade = any(isinstance(each, AddLink) for each in operations)
+        rules = self._apply_rules(planned.ruleset, remade=remade)
         flows = self._restart_flows(view)
         self._edges.vip.hold(held, interface=interface, standby=standby)
         if only_removals:
@@ -133,10 +137,10 @@ class Programmer:
 
     def programmed(self) -> Programmed | None:
         """What the kernel should hold; None if that is not sure. From any thread."""
-        view, mesh, ruleset = self._settled, self._mesh, self._ruleset
-        if view is None or mesh is None or ruleset is None:
+        view, mesh, planned = self._settled, self._mesh, self._planned
+        if view is None or mesh is None or planned is None or self._ruleset is not planned.ruleset:
             return None
-        return Programmed(view, mesh, ruleset)
+        return Programmed(view, mesh, planned)
 
     def drift(self, *, thorough: bool) -> Drift:
         """How the kernel differs from what was last programmed. Raises what the edges raise.
@@ -152,7 +156,7 @@ class Programmer:
             operations = mesh_diff(self._edges.mesh.observe(), known.mesh)
         # The chain on a device goes with the device, and the ruleset's generation stays.
         if self._edges.nft.touched() or thorough or operations:
-            transaction = rules_diff(self._edges.nft.observe(), known.ruleset)
+            transaction = rules_diff(self._edges.nft.observe(), known.rules.ruleset)
         return Drift(operations, transaction)
 
     def repair(self, drift: Drift) -> Done:
@@ -163,11 +167,11 @@ class Programmer:
         self._apply_mesh(drift.mesh, known.mesh)
         transaction, flows = drift.rules, 0
         if any(isinstance(each, AddLink) for each in drift.mesh):
-            transaction = rules_diff(self._edges.nft.observe(), known.ruleset)
+            transaction = rules_diff(self._edges.nft.observe(), known.rules.ruleset)
         if transaction:
             self._ruleset = None
             self._edges.nft.apply(transaction)
-            self._ruleset = known.ruleset
+            self._ruleset = known.rules.ruleset
             # What began in between began by other rules, or by none.
             self._settled = None
             flows = self._restart_flows(known.view)

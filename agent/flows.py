@@ -13,9 +13,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 from outgate.api.view import HeldEgress, IPAddress, IPNetwork, NodeView
 from outgate.rules.resolve import EgressRange, Version, resolve
+from outgate.rules.words import LOCAL
 
 FLOW_ID_MASK = 0xFFFF0000
-WHOLE_MARK = 0xFFFFFFFF
 
 _NEVER = tuple(
     [IPv4Network(text) for text in ("169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")]
@@ -67,11 +67,16 @@ def purge(before: NodeView | None, after: NodeView, *, left: Iterable[IPAddress]
     changed = sorted(id_ for id_ in held.keys() | gone.keys() if held.get(id_) != gone.get(id_))
     # No longer held: flows of the tunnel and of local pods are bound to an address that is
     # elsewhere now. Newly held: local pods' flows are bound for a tunnel that they no longer take.
-    marks = tuple((id_ << 16, FLOW_ID_MASK if id_ in gone else WHOLE_MARK) for id_ in changed)
+    marks = tuple(
+        (id_ << 16, FLOW_ID_MASK) if id_ in gone else (id_ << 16 | LOCAL, FLOW_ID_MASK | LOCAL)
+        for id_ in changed
+    )
     stale = {
         key
         for key in before.policies.keys() | after.policies.keys()
-        if before.policies.get(key) != after.policies.get(key)
+        # Most are the same object still, which is quicker to see than that they are equal.
+        if before.policies.get(key) is not after.policies.get(key)
+        and before.policies.get(key) != after.policies.get(key)
     }
     pods = (
         address

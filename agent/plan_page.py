@@ -10,7 +10,7 @@ import msgspec
 
 from outgate.agent.apply import Programmed
 from outgate.api.view import NodeView
-from outgate.rules.classes import class_ids
+from outgate.rules.classes import Keys
 from outgate.rules.diff import diff as rules_diff
 from outgate.rules.diff import replace as rules_replace
 from outgate.rules.errors import KernelRefused as RulesRefused
@@ -62,17 +62,17 @@ class PlanPage:
             why = self._unready() or "a pass is under way"
             return {"node": self._node, "problem": f"not programmed: {why}"}
         observed, mesh = self._nft.observe(), self._mesh().observe()
-        transaction = rules_diff(observed, known.ruleset)
+        transaction = rules_diff(observed, known.rules.ruleset)
         return {
             "node": self._node,
             "problem": self._unready(),
-            "view": view_summary(known.view),
+            "view": view_summary(known.view, known.rules.classes),
             "addresses": [
                 {"address": one.address, "interface": one.interface, "error": one.error}
                 for one in self._vip().held
             ],
             "desired": {
-                "rules": render(rules_replace(known.ruleset)),
+                "rules": render(rules_replace(known.rules.ruleset)),
                 "mesh": mesh_entries(known.mesh),
             },
             "observed": {"rules": self._nft.listing(), "mesh": mesh_entries(mesh)},
@@ -83,9 +83,8 @@ class PlanPage:
         }
 
 
-def view_summary(view: NodeView) -> Json:
+def view_summary(view: NodeView, ids: Mapping[Keys, int]) -> Json:
     """Classes, policies, pods, next hops and addresses, by name and sorted."""
-    ids = class_ids(view.pods.values())
     return {
         "classes": {str(id_): list(keys) for keys, id_ in sorted(ids.items(), key=lambda e: e[1])},
         "pods": {

@@ -16,6 +16,9 @@ NO_EGRESS = 65535
 """The egress id of "matched, but there is nothing to leave by": never has a next hop, so the
 packet is dropped. Fail closed is a value, not an absence."""
 
+INDEX_MAX = 32767
+"""Nodes in one mesh: the sixteenth bit of a conntrack mark tells a local flow from a tunnelled one.
+"""
 
 TUNNEL_SUBNET4 = IPv4Network("198.18.192.0/18")  # RFC 2544: in nobody's routing table
 TUNNEL_SUBNET6 = IPv6Network("fd6f:7574:6761:7465::/64")  # RFC 4193, "outgate" in ASCII
@@ -25,8 +28,8 @@ TUNNEL_SUBNET6 = IPv6Network("fd6f:7574:6761:7465::/64")  # RFC 4193, "outgate" 
 class MeshNode:
     """A node of the mesh: its own place in it (`EgressTunnel.spec`) and its underlay address.
 
-    `index` (1..65535) names it in conntrack marks, `mark` (0 = no gateway candidate) is the packet
-    mark that routes towards it, already in its place under the mark mask.
+    `index` (1..INDEX_MAX) names it in conntrack marks, `mark` (0 = no gateway candidate) is the
+    packet mark that routes towards it, already in its place under the mark mask.
     """
 
     name: str
@@ -67,11 +70,13 @@ class HeldEgress:
 class NodeView:
     """What one node has to program.
 
-    policies: by key, those that some local pod is under.
-    pods: address of a local matched pod → keys of the policies it is under, sorted.
+    policies: those that some local pod is under. By key; a policy with several addresses has an
+    entry for each, `key#2` and so on, and a pod is under one of them.
+    pods: address of a local matched pod → keys of the entries it is under, sorted.
     next_hops: egress id → name of the node that holds it. An id without one is not in it.
     held: the ids that this node itself holds.
     inside: networks of the cluster; traffic to them is never touched.
+    known: addresses of all local pods; pod_networks: where pods' addresses are from.
     """
 
     node: MeshNode
@@ -81,6 +86,8 @@ class NodeView:
     pods: Mapping[IPAddress, tuple[str, ...]]
     next_hops: Mapping[int, str]
     held: tuple[HeldEgress, ...]
+    known: frozenset[IPAddress] = frozenset()
+    pod_networks: frozenset[IPNetwork] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +97,14 @@ class DataPathSettings:
     mark_mask: bits of the packet mark that are ours, contiguous, within the low 16 bits.
     reply_route: replies go back through the tunnel (True), or by the CNI's own routes.
     mtu: of the tunnel device, bytes, already less the encapsulation's 50 or 70.
+    group: of the tunnel device, by which the rules know it: a number compares faster than a name.
+    counters: packets and bytes are counted by policy and by address.
+    strict_start: what comes from a pod network, but from no pod that is known, is dropped on its
+    way to the outside.
     """
 
     device: str = "outgate"
+    group: int = 7789
     vni: int = 7789
     port: int = 7789
     mark_mask: int = 0xFF
@@ -104,6 +116,8 @@ class DataPathSettings:
     tunnel_subnet4: IPv4Network | None = TUNNEL_SUBNET4
     tunnel_subnet6: IPv6Network | None = TUNNEL_SUBNET6
     reply_route: bool = True
+    counters: bool = True
+    strict_start: bool = False
 
     @property
     def reply_mark(self) -> int:

@@ -184,6 +184,7 @@ class _Draft:
                 self._check_mentions(str(data), object_)
             _need(set_.elements.get(key, data) == data, object_, "add", f"{key} has other data")
         merged = {**set_.elements, **elements}
+        _need(not set_.type.size or len(merged) <= set_.type.size, object_, "add", "is full")
         if set_.type.interval:
             _check_disjoint(merged, object_)
         self.sets[name] = Set(set_.type, merged)

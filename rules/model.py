@@ -13,10 +13,10 @@ TABLE = "outgate"
 
 Family = Literal["inet", "netdev"]
 
-Field = Literal["mark", "classid", "ipv4_addr", "ipv6_addr", "nf_proto", "ether_addr", "verdict"]
+Field = Literal["mark", "ipv4_addr", "ipv6_addr", "nf_proto", "ether_addr", "verdict"]
 Span = tuple[int, int]
 Value = int | str | Span
-"""One field of an element: marks, class ids and addresses are ints, an address field of an
+"""One field of an element: marks and addresses are ints, an address field of an
 interval set is a span of them (both ends included); the rest is nft text (`goto via_1`)."""
 
 Key = tuple[Value, ...]
@@ -51,12 +51,16 @@ class SetType:
     """A declaration: the fields of the key, the data field of a map, and whether keys are spans.
 
     Spans are only used in concatenations: a plain interval set, wherever it is on the host, makes
-    each transaction of nft 1.0.6 read all of it.
+    each transaction of nft 1.0.6 read all of it. size: the most elements it can have, which lets
+    the kernel choose its fastest hash; 0: any number. counted: each element counts what it matched
+    (nft 1.0.6 does not list this, so it makes no difference between two types).
     """
 
     key: tuple[Field, ...]
     data: Field | None = None
     interval: bool = False
+    size: int = 0
+    counted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

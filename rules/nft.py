@@ -150,6 +150,10 @@ def _type(type_: SetType) -> Iterator[str]:
     yield f"type {' . '.join(type_.key)}{f' : {type_.data}' if type_.data else ''}"
     if type_.interval:
         yield "flags interval"
+    if type_.size:
+        yield f"size {type_.size}"
+    if type_.counted:
+        yield "counter"
 
 
 def _hook(hook: Hook) -> str:
@@ -185,8 +189,6 @@ def _value(field: Field, value: Value) -> str:
             return _address(field, address)
         case "mark", int(mark):
             return f"{mark:#010x}"
-        case "classid", int(id_):
-            return f"0:{id_:x}"
         case _:
             return str(value)
 
@@ -233,6 +235,7 @@ def _parsed_set(found: Json) -> Set:
         key=tuple(key) if isinstance(key, list) else (key,),
         data=found.get("map"),
         interval="interval" in found.get("flags", ()),
+        size=found.get("size", 0),
     )
     elements: dict[Key, Value | None] = {}
     for element in found.get("elem", ()):
@@ -255,8 +258,6 @@ def _parsed(field: Field, value: Any, *, interval: bool) -> Value:
             return (first, last) if interval else first
         case "mark":
             return int(value)
-        case "classid":
-            return int(value.partition(":")[2], 16) if ":" in value else 0
         case "verdict":
             ((verb, argument),) = value.items()
             return f"{verb} {argument['target']}" if argument else str(verb)

@@ -4,51 +4,130 @@ but by its egress id's next hop, with its address.
 An id is written as `id << 16`, as it stands in the conntrack mark.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 
-from outgate.api.view import DataPathSettings, IPNetwork, MeshNode, NodeView
-from outgate.rules.chains import (
-    COUNTERS,
-    NODE_COUNTERS,
-    from_chain,
-    node_chains,
-    static_chains,
-    via_chain,
+from outgate.api.view import (
+    DataPathSettings,
+    IPAddress,
+    MeshNode,
+    NodeView,
+    PolicyView,
 )
+from outgate.rules.arriving import from_chain
+from outgate.rules.chains import static_chains
 from outgate.rules.classes import Keys, class_ids
-from outgate.rules.model import Chain, Elements, Field, Key, Ruleset, Set, SetType, Table, Value
+from outgate.rules.leaving import node_chains
+from outgate.rules.model import (
+    Chain,
+    Elements,
+    Family,
+    Field,
+    Key,
+    Ruleset,
+    Set,
+    SetType,
+    Span,
+    Table,
+    Value,
+)
+from outgate.rules.numbers import UNCOUNTED, policy_numbers
 from outgate.rules.resolve import Version, merge, resolve, span
+from outgate.rules.source import class_chain, via_chain
+from outgate.rules.words import COUNTERS, LOCAL, NODE_COUNTERS
 
 _ADDRESS: Mapping[Version, Field] = {4: "ipv4_addr", 6: "ipv6_addr"}
 _PROTOCOL: Mapping[Version, str] = {4: "ipv4", 6: "ipv6"}
 _VERSIONS: tuple[Version, ...] = (4, 6)
 
+UNTOUCHABLE = tuple(
+    map(
+        ip_network,
+        ("169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "fe80::/10", "ff00::/8"),
+    )
+)
+"""Link-local, multicast and broadcast: never touched, like what is inside."""
 
-def plan(view: NodeView, settings: DataPathSettings) -> Ruleset:
-    """What this node's nftables have to hold; equal inputs give equal rulesets."""
+
+_SIZES = (256, 1024, 4096, 16384, 65536, 1 << 20)
+"""Of the sets that packets meet all the time. A set that outgrows its size is made anew, and its
+table with it: seldom."""
+
+_FAST = frozenset(
+    f"{name}{version}" for name in ("class", "held", "source") for version in (4, 6)
+) | {"next_hop", "policy_out", "policy_in", "policy_dropped", "address_in"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPart:
+    """A class in one family: its chain, and its maps by name.
+
+    policies: what it was made of, in the order of the list, each with its number.
+    """
+
+    policies: tuple[tuple[PolicyView, int], ...]
+    chain: Chain
+    maps: Mapping[str, Set]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A ruleset, and the names of what it is about.
+
+    classes: the id of each list of policies. numbers: that of each policy, in counters' keys.
+    parts: the classes, by family and id.
+    """
+
+    ruleset: Ruleset
+    classes: Mapping[Keys, int] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[tuple[Version, int], ClassPart] = field(default_factory=dict)
+
+
+def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None = None) -> Planned:
+    """What this node's nftables have to hold; equal inputs give equal rulesets.
+
+    before: the last plan. Its names go on where they can, and what has not changed since is not
+    worked out again.
+    """
+    before = before or Planned(Ruleset({}))
+    last = before.ruleset.tables["inet"].sets if "inet" in before.ruleset.tables else {}
     peers = mesh_peers(view)
     gateways = {peer.name: peer.mark for peer in peers if peer.mark}
-    next_hops = _next_hops(view, gateways)
-    chains: dict[str, Chain] = dict(static_chains(settings, candidate=is_candidate(view.node)))
+    candidate = is_candidate(view.node)
+    chains: dict[str, Chain] = dict(static_chains(settings, candidate=candidate))
     # Every gateway's chain, in use or not: a move is then one map element.
     for mark in sorted(gateways.values()):
         chains[_via(mark)] = via_chain(mark, settings=settings)
-    sources = peers if is_candidate(view.node) else ()
+    sources = peers if candidate else ()
     for peer in sources:
         chains[_from(peer.index)] = from_chain(peer.index)
     sets: dict[str, Set] = {
-        "next_hop": Set(SetType(("mark",), "verdict"), next_hops),
+        "next_hop": Set(SetType(("mark",), "verdict"), _next_hops(view, gateways)),
+        "held": Set(SetType(("mark",)), {(_mark(held.id),): None for held in view.held}),
         "source_node": Set(
             SetType(("ether_addr",), "verdict"),
             {(peer.mac,): f"goto {_from(peer.index)}" for peer in sources},
         ),
     }
+    numbers = policy_numbers(view.policies.values())
+    if settings.counters:
+        sets |= _counters(view, numbers, candidate=candidate)
+    classes = class_ids((keys for keys in view.pods.values() if keys), before=before.classes)
+    parts = _parts(view, classes, numbers, before.parts)
+    for (version, id_), part in parts.items():
+        chains[_class(version, id_)] = part.chain
+        sets |= part.maps
     for version in _VERSIONS:
-        sets |= _family_sets(view, peers, version=version)
-    inet = Table("inet", chains=chains, sets=sets, counters=COUNTERS)
-    if not (settings.reply_route and is_candidate(view.node)):
-        return Ruleset({"inet": inet})
-    return Ruleset({"inet": inet, "netdev": _node_table(peers, settings)})
+        sets |= _family_sets(view, peers, classes, settings, version=version)
+    sets |= {name: _sized(sets[name], last.get(name)) for name in _FAST & sets.keys()}
+    tables: dict[Family, Table] = {
+        "inet": Table("inet", chains=chains, sets=sets, counters=COUNTERS)
+    }
+    if settings.reply_route and candidate:
+        tables["netdev"] = _node_table(peers, settings)
+    return Planned(Ruleset(tables), classes, numbers, parts)
 
 
 def is_candidate(node: MeshNode) -> bool:
@@ -81,57 +160,131 @@ def _next_hops(view: NodeView, gateways: Mapping[str, int]) -> Elements:
     return elements
 
 
+def _counters(view: NodeView, numbers: Mapping[str, int], *, candidate: bool) -> dict[str, Set]:
+    """Sets whose elements count what they match: policies by number, addresses by egress id."""
+    counted = SetType(("mark",), counted=True)
+    policies: Elements = {(LOCAL | number,): None for number in numbers.values()}
+    sets = {f"policy_{what}": Set(counted, policies) for what in ("out", "in", "dropped")}
+    if candidate:
+        sets["address_in"] = Set(counted, {(_mark(held.id),): None for held in view.held})
+    return sets
+
+
+def _parts(
+    view: NodeView,
+    classes: Mapping[Keys, int],
+    numbers: Mapping[str, int],
+    before: Mapping[tuple[Version, int], ClassPart],
+) -> Mapping[tuple[Version, int], ClassPart]:
+    used = {(_version(pod), keys) for pod, keys in view.pods.items() if keys}
+    parts: dict[tuple[Version, int], ClassPart] = {}
+    for version, keys in sorted(used):
+        name = version, classes[keys]
+        policies = tuple(
+            (policy, numbers.get(policy.key, UNCOUNTED))
+            for policy in map(view.policies.__getitem__, keys)
+        )
+        known = before.get(name)
+        same = known is not None and known.policies == policies
+        parts[name] = known if known and same else _part(policies, classes[keys], version=version)
+    return parts
+
+
+def _part(policies: tuple[tuple[PolicyView, int], ...], id_: int, *, version: Version) -> ClassPart:
+    """Single addresses in a hash: an interval map takes 64 ms to lose one of 10,000 elements."""
+    number_of = {policy.key: number for policy, number in policies}
+    singles: dict[Key, Value | None] = {}
+    spans: dict[Key, Value | None] = {}
+    for each in resolve((policy for policy, _ in policies), version=version):
+        flow = _mark(each.id) | LOCAL | number_of[each.policy]
+        if each.first == each.last:
+            singles[each.first,] = flow
+        else:
+            spans[_PROTOCOL[version], (each.first, each.last)] = flow
+    address = _ADDRESS[version]
+    single = f"single{version}_{id_:x}" if singles else ""
+    spanning = f"spans{version}_{id_:x}" if spans else ""
+    maps: dict[str, Set] = {}
+    if singles:
+        maps[single] = Set(SetType((address,), "mark"), singles)
+    if spans:
+        maps[spanning] = Set(SetType(("nf_proto", address), "mark", interval=True), spans)
+    return ClassPart(policies, class_chain(version, single=single, spans=spanning), maps)
+
+
 def _family_sets(
-    view: NodeView, peers: Iterable[MeshNode], *, version: Version
+    view: NodeView,
+    peers: Iterable[MeshNode],
+    classes: Mapping[Keys, int],
+    settings: DataPathSettings,
+    *,
+    version: Version,
 ) -> Mapping[str, Set]:
     address = _ADDRESS[version]
-    class_, egress = _policies(view, version=version)
     bound: dict[int, int] = {}
     for held in view.held:
         own = held.ipv4 if version == 4 else held.ipv6
         if own is not None:
             bound[_mark(held.id)] = int(own)
-    return {
-        f"class{version}": Set(SetType((address,), "classid"), class_),
-        f"egress{version}": Set(SetType(("classid", address), "mark", interval=True), egress),
-        f"inside{version}": Set(
-            SetType(("nf_proto", address), interval=True), _inside(view.inside, version=version)
+    underlays = {int(peer.underlay) for peer in peers if peer.underlay.version == version}
+    sets = {
+        f"class{version}": Set(
+            SetType((address,), "verdict"), _pods(view, classes, settings, version=version)
+        ),
+        f"inside{version}": _networks(
+            _inside(view, underlays, settings, version=version), version=version
         ),
         f"held{version}": Set(SetType(("mark",)), {(mark,): None for mark in bound}),
         f"address{version}": Set(
             SetType(("mark",), address), {(mark,): own for mark, own in bound.items()}
         ),
         f"bound{version}": Set(SetType(("mark", address)), dict.fromkeys(bound.items())),
-        f"underlay{version}": Set(
-            SetType((address,)),
-            {(int(peer.underlay),): None for peer in peers if peer.underlay.version == version},
+        f"source{version}": Set(
+            SetType((address,), counted=settings.counters),
+            {(own,): None for own in bound.values()},
         ),
+        f"underlay{version}": Set(SetType((address,)), {(each,): None for each in underlays}),
     }
+    if settings.strict_start:
+        pods = (span(net) for net in view.pod_networks if net.version == version)
+        sets[f"pods{version}"] = _networks(pods, version=version)
+    return sets
 
 
-def _policies(view: NodeView, *, version: Version) -> tuple[Elements, Elements]:
-    """The pods' classes, and the classes' destinations."""
-    ids = class_ids(keys for keys in view.pods.values() if keys)
-    classes: dict[Key, Value | None] = {
-        (int(pod),): ids[keys] for pod, keys in view.pods.items() if keys and pod.version == version
-    }
-    used = set(classes.values())
-    egress: dict[Key, Value | None] = {}
-    for keys, id_ in ids.items():
-        if id_ in used:
-            egress |= _destinations(view, keys, id_, version=version)
-    return classes, egress
+def _inside(
+    view: NodeView, underlays: Iterable[int], settings: DataPathSettings, *, version: Version
+) -> Iterator[Span]:
+    """All that is not the outside; the mesh too, which the way of what is untouched looks at."""
+    tunnels = (settings.tunnel_subnet4, settings.tunnel_subnet6)
+    for network in (*view.inside, *UNTOUCHABLE, *tunnels):
+        if network is not None and network.version == version:
+            yield span(network)
+    yield from ((each, each) for each in underlays)
 
 
-def _destinations(view: NodeView, keys: Keys, id_: int, *, version: Version) -> Elements:
-    ranges = resolve((view.policies[key] for key in keys), version=version)
-    return {(id_, (each.first, each.last)): _mark(each.id) for each in ranges}
+def _pods(
+    view: NodeView, classes: Mapping[Keys, int], settings: DataPathSettings, *, version: Version
+) -> Elements:
+    elements: dict[Key, Value | None] = {}
+    if settings.strict_start:
+        known = (int(pod) for pod in view.known if pod.version == version)
+        elements = {(pod,): "goto untouched" for pod in known}
+    for pod, keys in view.pods.items():
+        if keys and pod.version == version:
+            elements[int(pod),] = f"goto {_class(version, classes[keys])}"
+    return elements
 
 
-def _inside(networks: Iterable[IPNetwork], *, version: Version) -> Elements:
+def _sized(set_: Set, last: Set | None) -> Set:
+    least = last.type.size if last else _SIZES[0]
+    size = next(size for size in _SIZES if size >= max(len(set_.elements), least))
+    return replace(set_, type=replace(set_.type, size=size))
+
+
+def _networks(spans: Iterable[Span], *, version: Version) -> Set:
     # Disjoint: the kernel refuses a network that another one covers.
-    spans = merge(span(network) for network in networks if network.version == version)
-    return {(_PROTOCOL[version], each): None for each in spans}
+    type_ = SetType(("nf_proto", _ADDRESS[version]), interval=True)
+    return Set(type_, {(_PROTOCOL[version], each): None for each in merge(spans)})
 
 
 def _node_table(peers: Iterable[MeshNode], settings: DataPathSettings) -> Table:
@@ -147,8 +300,16 @@ def _node_table(peers: Iterable[MeshNode], settings: DataPathSettings) -> Table:
     )
 
 
+def _version(address: IPAddress) -> Version:
+    return 4 if address.version == 4 else 6
+
+
 def _mark(id_: int) -> int:
     return id_ << 16
+
+
+def _class(version: Version, id_: int) -> str:
+    return f"class{version}_{id_:x}"
 
 
 def _via(mark: int) -> str:

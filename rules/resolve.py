@@ -15,31 +15,40 @@ from typing import Literal
 from outgate.api.view import IPNetwork, PolicyView
 
 Version = Literal[4, 6]
+
+_Stake = tuple[int, int, int, int, int, str]
+"""Minus the prefix's length, rank, first and last address, egress id, policy."""
+
 _BITS: dict[Version, int] = {4: 32, 6: 128}
 
 
 @dataclass(frozen=True, slots=True)
 class EgressRange:
-    """Destinations `first` to `last`, both included, as ints: they leave with egress id `id`."""
+    """Destinations `first` to `last`, both included, as ints: they leave with egress id `id`.
+
+    policy: the key of the one that says so.
+    """
 
     first: int
     last: int
     id: int
+    policy: str
 
 
 def resolve(policies: Iterable[PolicyView], *, version: Version) -> tuple[EgressRange, ...]:
     """The destinations that any of the policies matches, in one family: sorted and disjoint.
 
-    Adjacent ranges of the same id are one. What no policy matches is in none.
+    Adjacent ranges of the same policy are one. What no policy matches is in none.
     """
     ordered = sorted(policies, key=lambda policy: (policy.rank, policy.key))
-    stakes: list[tuple[int, int, int, int, int]] = []  # (-prefix length, rank, first, last, id)
+    stakes: list[_Stake] = []
     for rank, policy in enumerate(ordered):
         id_ = policy.egress4 if version == 4 else policy.egress6
         holes = merge(span(network) for network in policy.exclusions if network.version == version)
         for length, first, last in _destinations(policy, version=version):
             stakes.extend(
-                (-length, rank, start, end, id_) for start, end in _without(first, last, holes)
+                (-length, rank, start, end, id_, policy.key)
+                for start, end in _without(first, last, holes)
             )
     stakes.sort()
     return tuple(_sweep(stakes))
@@ -85,7 +94,7 @@ def _without(first: int, last: int, holes: list[tuple[int, int]]) -> Iterator[tu
         yield first, last
 
 
-def _sweep(stakes: list[tuple[int, int, int, int, int]]) -> Iterator[EgressRange]:
+def _sweep(stakes: list[_Stake]) -> Iterator[EgressRange]:
     """Walk over the address space; the open stake with the smallest position in `stakes` wins.
 
     Stakes that have ended stay in the heap until they come to its top.
@@ -103,13 +112,13 @@ def _sweep(stakes: list[tuple[int, int, int, int, int]]) -> Iterator[EgressRange
             heapq.heappop(open_)
         if not open_:
             continue
-        id_ = stakes[open_[0]][4]
+        id_, policy = stakes[open_[0]][4:]
         last = bounds[at + 1] - 1
-        if pending and pending.id == id_ and pending.last + 1 == bound:
-            pending = EgressRange(pending.first, last, id_)
+        if pending and pending.policy == policy and pending.last + 1 == bound:
+            pending = EgressRange(pending.first, last, id_, policy)
             continue
         if pending:
             yield pending
-        pending = EgressRange(bound, last, id_)
+        pending = EgressRange(bound, last, id_, policy)
     if pending:
         yield pending

@@ -15,6 +15,8 @@ from outgate.api.view import (
     NodeView,
     PolicyView,
 )
+from outgate.rules.model import Ruleset
+from outgate.rules.plan import plan
 
 
 def mesh_node(index: int, *, mark: int = 0, underlay: IPAddress | None = None) -> MeshNode:
@@ -45,6 +47,11 @@ def policy(
         egress4=egress,
         egress6=egress,
     )
+
+
+def ruleset(view: NodeView, settings: DataPathSettings) -> Ruleset:
+    """What a node's first plan holds."""
+    return plan(view, settings).ruleset
 
 
 WORKER = mesh_node(1)

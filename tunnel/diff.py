@@ -22,6 +22,7 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
 
 _ORDER: dict[type[Object], int] = {
@@ -32,7 +33,8 @@ _ORDER: dict[type[Object], int] = {
     OuterRule: 4,
     Landing: 5,
     Bypass: 6,
-    Rule: 7,
+    Unmarked: 7,
+    Rule: 8,
 }
 
 

@@ -36,6 +36,7 @@ def link(device: Any) -> Link:
         local=ip_address(local),
         mac=device.get_attr("IFLA_ADDRESS"),
         mtu=device.get_attr("IFLA_MTU"),
+        group=device.get_attr("IFLA_GROUP") or 0,
         gbp=bool(value("IFLA_VXLAN_GBP")),
         learning=bool(value("IFLA_VXLAN_LEARNING")),
         up=bool(device["flags"] & _IFF_UP),

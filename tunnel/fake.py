@@ -23,6 +23,7 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
 
 
@@ -107,6 +108,8 @@ def _key(object_: Object) -> tuple[type[Object], object]:
             key = (family,)
         case Bypass(family, device):
             key = (family, device)
+        case Unmarked(family, mask):
+            key = (family, mask)
         case Rule(family, mark, mask, table):
             key = (family, mark, mask, table)
     return type(object_), key

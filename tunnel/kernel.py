@@ -40,6 +40,7 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
 from outgate.tunnel.underlay import DefaultRoute, Host, Interface
 
@@ -183,7 +184,8 @@ class MeshKernel:
                     first_port, _, _ = (found.get_attr("FRA_DPORT_RANGE") or "0").partition(":")
                     yield OuterRule(version, int(first_port))
                 if found.get_attr("FRA_PRIORITY") == priority - 2:
-                    yield Bypass(version, found.get_attr("FRA_IIFNAME") or "")
+                    device, mask = found.get_attr("FRA_IIFNAME"), found.get_attr("FRA_FWMASK")
+                    yield Bypass(version, device) if device else Unmarked(version, mask or 0)
                 if found.get_attr("FRA_PRIORITY") == priority + 1:
                     yield Landing(version)
 
@@ -205,6 +207,7 @@ class MeshKernel:
                     vxlan_learning=int(link.learning),
                     address=link.mac,
                     mtu=link.mtu,
+                    group=link.group,
                 )
                 self._configure(netlink, link)
             case ChangeLink(link):
@@ -234,6 +237,7 @@ class MeshKernel:
             "set",
             index=device["index"],
             mtu=link.mtu,
+            group=link.group,
             state="up" if link.up else "down",
             **mac,
         )
@@ -274,6 +278,17 @@ class MeshKernel:
                     verb,
                     family=_family(version),
                     iifname=device,
+                    action="goto",
+                    goto=self._settings.rule_priority + 1,
+                    priority=self._settings.rule_priority - 2,
+                    protocol=self._settings.route_protocol,
+                )
+            case Unmarked(version, mask):
+                netlink.rule(
+                    verb,
+                    family=_family(version),
+                    fwmark=0,
+                    fwmask=mask,
                     action="goto",
                     goto=self._settings.rule_priority + 1,
                     priority=self._settings.rule_priority - 2,

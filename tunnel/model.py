@@ -18,7 +18,7 @@ class Link:
     """The VXLAN device: GBP, no learning, no link-local address.
 
     `vni`, `port`, `local`, `gbp` and `learning` are fixed when it is made; the rest may change.
-    `mtu` in bytes.
+    `mtu` in bytes. `group`: by which the rules know it.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Link:
     local: IPAddress
     mac: str
     mtu: int
+    group: int
     gbp: bool = True
     learning: bool = False
     up: bool = True
@@ -112,7 +113,15 @@ class Bypass:
     device: str
 
 
-IpRule = OuterRule | Landing | Bypass | Rule
+@dataclass(frozen=True, slots=True)
+class Unmarked:
+    """Packets without a mark of ours pass over every `Rule`: they don't pay for each gateway."""
+
+    family: Family
+    mask: int
+
+
+IpRule = OuterRule | Landing | Bypass | Unmarked | Rule
 """What does not hang on the device: it stays when the device goes."""
 
 Object = Address | Neighbour | FdbEntry | Route | IpRule

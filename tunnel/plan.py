@@ -22,7 +22,10 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
+
+_FAMILIES: tuple[Family, ...] = (4, 6)
 
 PLACEHOLDER_MAC = "02:00:00:00:00:00"
 """The MAC of the replies' next hop; no node has it."""
@@ -38,11 +41,14 @@ def plan(view: NodeView, settings: DataPathSettings) -> Mesh:
         local=node.underlay,
         mac=node.mac,
         mtu=settings.mtu,
+        group=settings.group,
     )
     objects: set[Object] = {Address(address) for address in tunnel_addresses(node)}
     objects.add(OuterRule(_family(node.underlay), settings.port))
     # IPv4 only: IPv6 has neither reverse-path filters of its own nor `src_valid_mark`.
-    objects.update((Landing(4), Bypass(4, settings.device)))
+    objects.add(Bypass(4, settings.device))
+    for family in _FAMILIES:
+        objects.update((Landing(family), Unmarked(family, settings.mark_mask)))
     for peer in view.peers:
         if peer.name == node.name or peer.underlay.version != node.underlay.version:
             continue  # an IPv4 device can't reach an IPv6 underlay, nor the reverse

@@ -29,6 +29,7 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
 from outgate.tunnel.plan import plan
 
@@ -103,6 +104,7 @@ REFUSALS: dict[str, Callable[[Mesh], Add | AddLink | Delete | DeleteLink]] = {
     "a rule for outer packets that is there": lambda _: Add(OuterRule(4, SETTINGS.port)),
     "a landing that is there": lambda _: Add(Landing(4)),
     "a bypass that is there": lambda _: Add(Bypass(4, SETTINGS.device)),
+    "unmarked packets passed over that are": lambda _: Add(Unmarked(4, SETTINGS.mark_mask)),
     "no such neighbour": lambda _: Delete(Neighbour(ip_address("198.18.192.99"), FIRST.mac)),
     "no such forwarding entry": lambda _: Delete(FdbEntry("02:00:00:00:99:99", FIRST.underlay)),
     "no such route": lambda _: Delete(Route(7799, ip_address("198.18.192.2"))),

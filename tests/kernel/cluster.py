@@ -109,12 +109,12 @@ class Cluster:
         self.mesh[name].apply(
             tunnel_diff.diff(self.mesh[name].observe(), tunnel_plan.plan(view, self.settings))
         )
-        desired = rules_plan.plan(view, self.settings)
+        desired = rules_plan.plan(view, self.settings).ruleset
         self.nft[name].apply(rules_diff.diff(self.nft[name].observe(), desired))
 
     def restart(self, name: str) -> None:
         """What a starting agent does to its tables."""
-        desired = rules_plan.plan(self.view(name, self.wish), self.settings)
+        desired = rules_plan.plan(self.view(name, self.wish), self.settings).ruleset
         self.nft[name].apply(rules_diff.replace(desired))
 
     def place(self, holder: str | None) -> None:

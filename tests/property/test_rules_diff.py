@@ -2,13 +2,12 @@
 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
-from views import settings, views
+from views import ruleset, settings, views
 
 from outgate.api.view import DataPathSettings, NodeView
 from outgate.rules.diff import diff, replace
 from outgate.rules.fake import FakeKernel
 from outgate.rules.nft import render
-from outgate.rules.plan import plan
 
 unhurried = hypothesis_settings(deadline=None)  # the machine is shared
 
@@ -19,20 +18,20 @@ def test_applying_the_difference_makes_one_ruleset_into_the_other(
     before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
 ) -> None:
     kernel = FakeKernel()
-    kernel.apply(replace(plan(before, old)))
+    kernel.apply(replace(ruleset(before, old)))
 
-    kernel.apply(diff(kernel.observe(), plan(after, new)))
+    kernel.apply(diff(kernel.observe(), ruleset(after, new)))
 
-    assert kernel.observe() == plan(after, new)
+    assert kernel.observe() == ruleset(after, new)
 
 
 @unhurried
 @given(views(), settings)
 def test_a_second_time_there_is_nothing_to_do(view: NodeView, settings: DataPathSettings) -> None:
     kernel = FakeKernel()
-    kernel.apply(diff(kernel.observe(), plan(view, settings)))
+    kernel.apply(diff(kernel.observe(), ruleset(view, settings)))
 
-    assert not diff(kernel.observe(), plan(view, settings))
+    assert not diff(kernel.observe(), ruleset(view, settings))
 
 
 @unhurried
@@ -41,10 +40,10 @@ def test_a_restart_replaces_whatever_it_finds(
     before: NodeView, old: DataPathSettings, after: NodeView, new: DataPathSettings
 ) -> None:
     kernel = FakeKernel()
-    kernel.apply(replace(plan(before, old)))
-    kernel.apply(replace(plan(after, new)))
+    kernel.apply(replace(ruleset(before, old)))
+    kernel.apply(replace(ruleset(after, new)))
 
-    assert kernel.observe() == plan(after, new)
+    assert kernel.observe() == ruleset(after, new)
 
 
 @unhurried
@@ -53,16 +52,16 @@ def test_a_lost_device_gets_its_chains_again(
     before: NodeView, after: NodeView, settings: DataPathSettings
 ) -> None:
     kernel = FakeKernel()
-    kernel.apply(replace(plan(before, settings)))
+    kernel.apply(replace(ruleset(before, settings)))
     kernel.delete_device(settings.device)
     kernel.add_device(settings.device)
 
-    kernel.apply(diff(kernel.observe(), plan(after, settings)))
+    kernel.apply(diff(kernel.observe(), ruleset(after, settings)))
 
-    assert kernel.observe() == plan(after, settings)
+    assert kernel.observe() == ruleset(after, settings)
 
 
 @unhurried
 @given(views(), settings)
 def test_equal_views_give_equal_text(view: NodeView, settings: DataPathSettings) -> None:
-    assert render(replace(plan(view, settings))) == render(replace(plan(view, settings)))
+    assert render(replace(ruleset(view, settings))) == render(replace(ruleset(view, settings)))

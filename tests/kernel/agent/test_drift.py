@@ -53,7 +53,7 @@ def state(node: Namespace) -> dict[str, list[str]]:
 RULES = (
     "nft flush table inet outgate",
     "nft delete table inet outgate",
-    "nft flush chain inet outgate steer",
+    "nft flush chain inet outgate begin",
     "nft flush chain inet outgate postrouting",
     "nft delete table netdev outgate",
     "nft flush map inet outgate class4",

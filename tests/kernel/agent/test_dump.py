@@ -68,9 +68,9 @@ def test_for_programs_there_is_all_of_it(world: World) -> None:
 
 def test_a_look_does_not_hide_drift_from_the_agent(world: World) -> None:
     node = world.topology.nodes["worker"]
-    node.run("nft flush chain inet outgate steer")
+    node.run("nft flush chain inet outgate begin")
     assert "the kernel differs" in node.run(DUMP)
-    eventually(lambda: "next_hop" in node.run("nft list chain inet outgate steer"), within=5.0)
+    eventually(lambda: "next_hop" in node.run("nft list chain inet outgate begin"), within=5.0)
 
 
 def test_an_agent_that_is_not_programmed_says_why(world: World, tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """What can't leave with its egress address does not leave, and is counted by reason."""
 
 import socket
+from dataclasses import replace
 
 import pytest
-from kernel.cluster import ID, Cluster, Wish, mesh_node
+from kernel.cluster import EGRESS4, EGRESS6, ID, Cluster, Wish, mesh_node
 from kernel.harness import OUTSIDE4, node_address, pod_address
 from kernel.traffic import Capture, Flow, is_silent
 
-from outgate.rules.model import DeleteElements, SetType, Transaction
+from outgate.api.view import HeldEgress
+from outgate.rules.diff import diff
+from outgate.rules.model import SetType
+from outgate.rules.plan import plan
 from outgate.tunnel.model import Delete, Rule
 
 pytestmark = pytest.mark.kernel
@@ -48,10 +52,10 @@ def test_an_id_that_the_gateway_does_not_hold_is_dropped_there(
 def test_an_own_pod_is_dropped_if_the_id_has_no_address_here(
     cluster: Cluster, version: int
 ) -> None:
-    held, mark = f"held{version}", ID << 16
-    cluster.nft["first"].apply(
-        Transaction((DeleteElements("inet", held, SetType(("mark",)), frozenset({(mark,)})),))
-    )
+    other = HeldEgress(ID, None, EGRESS6) if version == 4 else HeldEgress(ID, EGRESS4, None)
+    view = replace(cluster.view("first", cluster.wish), held=(other,))
+    nft = cluster.nft["first"]
+    nft.apply(diff(nft.observe(), plan(view, cluster.settings).ruleset))
     with Capture(cluster.topology.outside) as capture:
         assert is_silent(cluster.topology.pods["first"], version=version)
         assert_nothing_left(capture)

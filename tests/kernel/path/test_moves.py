@@ -15,7 +15,7 @@ pytestmark = pytest.mark.kernel
 
 def test_a_move_is_one_map_element_on_a_source_node(cluster: Cluster) -> None:
     observed = cluster.nft["worker"].observe()
-    moved = rules_plan.plan(cluster.view("worker", Wish(holder="second")), cluster.settings)
+    moved = rules_plan.plan(cluster.view("worker", Wish(holder="second")), cluster.settings).ruleset
 
     operations = rules_diff.diff(observed, moved).operations
 

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 from kernel.harness import Namespace
-from views import SETTINGS, SMALL, SMALL_GATEWAY
+from views import SETTINGS, SMALL, SMALL_GATEWAY, ruleset
 
 from outgate.rules.diff import diff, replace
 from outgate.rules.errors import KernelRefused
 from outgate.rules.kernel import NftKernel
-from outgate.rules.plan import plan
 
 pytestmark = pytest.mark.kernel
 
-DESIRED = plan(SMALL, SETTINGS)
+DESIRED = ruleset(SMALL, SETTINGS)
 
 
 @pytest.fixture
@@ -38,8 +37,8 @@ def kernel(namespace: Namespace) -> NftKernel:
 @pytest.mark.parametrize(
     "tampering",
     [
-        "add rule inet outgate steer accept",
-        "flush chain inet outgate steer",
+        "add rule inet outgate begin accept",
+        "flush chain inet outgate begin",
         "add element inet outgate next_hop { 0x990000 : drop }",
         "delete element inet outgate next_hop { 0x10000 }",
         "add chain inet outgate foreign",
@@ -61,8 +60,8 @@ def test_drift_is_seen_and_repaired(
 def test_drift_is_still_seen_after_a_change_elsewhere(
     namespace: Namespace, kernel: NftKernel
 ) -> None:
-    namespace.run("nft add rule inet outgate steer accept")
-    fewer = plan(changed(SMALL, peers=SMALL.peers[:1]), SETTINGS)
+    namespace.run("nft add rule inet outgate begin accept")
+    fewer = ruleset(changed(SMALL, peers=SMALL.peers[:1]), SETTINGS)
     kernel.apply(diff(DESIRED, fewer))  # as an agent does that has not looked since
 
     assert diff(kernel.observe(), fewer)
@@ -81,10 +80,10 @@ def test_a_new_process_does_not_trust_rules_that_it_has_not_written(
 def test_it_knows_whether_others_wrote(namespace: Namespace, kernel: NftKernel) -> None:
     kernel.touched()
     assert not kernel.touched()
-    fewer = plan(changed(SMALL, peers=SMALL.peers[:1]), SETTINGS)
+    fewer = ruleset(changed(SMALL, peers=SMALL.peers[:1]), SETTINGS)
     kernel.apply(diff(DESIRED, fewer))
     assert not kernel.touched()
-    namespace.run("nft flush chain inet outgate steer")
+    namespace.run("nft flush chain inet outgate begin")
     kernel.apply(diff(fewer, DESIRED))  # its own write does not hide theirs
     assert kernel.touched()
     assert not kernel.touched()
@@ -102,7 +101,7 @@ def test_a_comment_on_an_element_is_no_drift_and_no_harm(
 
 
 def test_the_listing_is_in_nfts_words(kernel: NftKernel) -> None:
-    assert "chain steer {" in kernel.listing()
+    assert "chain begin {" in kernel.listing()
     assert kernel.observe() == DESIRED
 
 
@@ -112,7 +111,7 @@ def test_cleanup_removes_our_tables_and_only_them(namespace: Namespace) -> None:
     namespace.ip("link add outgate type veth peer name other")
     before = namespace.state()
     kernel = NftKernel(netns=namespace.path)
-    kernel.apply(replace(plan(SMALL_GATEWAY, SETTINGS)))
+    kernel.apply(replace(ruleset(SMALL_GATEWAY, SETTINGS)))
 
     kernel.cleanup()
     kernel.cleanup()  # nothing to do is no failure
@@ -125,14 +124,14 @@ def test_a_netdev_chain_without_its_device_is_refused_or_waits_for_it(
 ) -> None:
     kernel = NftKernel(netns=namespace.path)
     try:
-        kernel.apply(replace(plan(SMALL_GATEWAY, SETTINGS)))
+        kernel.apply(replace(ruleset(SMALL_GATEWAY, SETTINGS)))
     except KernelRefused as refusal:
         assert "No such file" in refusal.message
         assert kernel.observe() is None
 
 
 def test_many_threads_share_one_context(kernel: NftKernel) -> None:
-    other = plan(changed(SMALL, next_hops={1: "node-3"}), SETTINGS)
+    other = ruleset(changed(SMALL, next_hops={1: "node-3"}), SETTINGS)
 
     def flip(_: int) -> None:
         kernel.apply(diff(None, other))

@@ -22,6 +22,7 @@ from unit.agent.cluster import (
 from outgate.agent.flows import Flow, purge, stale
 from outgate.agent.view import ViewMaker
 from outgate.api.view import NodeView
+from outgate.rules import words
 
 POD, POD6 = ip_address("10.244.1.5"), ip_address("fd00:1::5")
 OUT, OUT6 = ip_address("198.51.100.9"), ip_address("2001:db8:2::9")
@@ -91,8 +92,11 @@ def test_a_move_of_the_address_between_other_nodes_touches_no_flow() -> None:
 
 def test_when_this_node_takes_the_address_its_own_pods_flows_leave_the_tunnel() -> None:
     todo = purge(view(), view(gateways=HERE))
-    # Exactly this mark: what others have already begun to send through the tunnel stays.
-    assert todo.marks == ((ID4 << 16, 0xFFFFFFFF), (ID6 << 16, 0xFFFFFFFF))
+    # Local flows only: what others have already begun to send through the tunnel stays.
+    assert todo.marks == (
+        (ID4 << 16 | words.LOCAL, 0xFFFF8000),
+        (ID6 << 16 | words.LOCAL, 0xFFFF8000),
+    )
     assert todo.pods == frozenset()
 
 

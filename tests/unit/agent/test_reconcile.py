@@ -374,7 +374,7 @@ def test_the_loop_follows_changes_retries_failures_and_stops() -> None:
 def _planned(node: Node) -> object:
     programmed = node.reconciler._programmed
     assert programmed is not None
-    return rules_plan(*programmed)
+    return rules_plan(*programmed).ruleset
 
 
 def _eventually(true: object, *, within: float = 5.0) -> None:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from views import SETTINGS, SMALL, SMALL_GATEWAY
+from views import SETTINGS, SMALL, SMALL_GATEWAY, ruleset
 
 from outgate.api.view import NodeView
 from outgate.rules.diff import diff, replace
 from outgate.rules.model import Transaction
 from outgate.rules.nft import render
-from outgate.rules.plan import plan
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -24,10 +23,10 @@ def check(name: str, transaction: Transaction, *, update: bool) -> None:
 
 @pytest.mark.parametrize(("name", "view"), [("worker.nft", SMALL), ("gateway.nft", SMALL_GATEWAY)])
 def test_the_ruleset_is_the_reviewed_one(name: str, view: NodeView, update_golden: bool) -> None:
-    check(name, replace(plan(view, SETTINGS)), update=update_golden)
+    check(name, replace(ruleset(view, SETTINGS)), update=update_golden)
 
 
 def test_becoming_a_gateway_is_the_reviewed_change(update_golden: bool) -> None:
-    change = diff(plan(SMALL, SETTINGS), plan(SMALL_GATEWAY, SETTINGS))
+    change = diff(ruleset(SMALL, SETTINGS), ruleset(SMALL_GATEWAY, SETTINGS))
 
     check("worker-to-gateway.nft", change, update=update_golden)

@@ -5,15 +5,15 @@ import pytest
 from outgate.rules.model import AddElements, Elements, SetType, Transaction
 from outgate.rules.nft import parse, render
 
-SPANS = SetType(("classid", "ipv4_addr"), "mark", interval=True)
+SPANS = SetType(("nf_proto", "ipv4_addr"), "mark", interval=True)
 
 
 def test_a_long_list_is_cut_into_commands_that_nft_does_not_join() -> None:
-    many: Elements = {(1, (number * 2, number * 2)): 0x10000 for number in range(1200)}
+    many: Elements = {("ipv4", (number * 2, number * 2)): 0x10000 for number in range(1200)}
 
-    lines = render(Transaction((AddElements("inet", "egress4", SPANS, many),))).splitlines()
+    lines = render(Transaction((AddElements("inet", "spans4_1", SPANS, many),))).splitlines()
 
-    assert lines.count("add element inet outgate egress4 {") == 3
+    assert lines.count("add element inet outgate spans4_1 {") == 3
     assert lines.count("add table inet outgate") == 2
 
 
@@ -40,17 +40,17 @@ def test_each_way_to_list_a_span_is_understood(listed: object, span: tuple[int, 
                 "map": {
                     "family": "inet",
                     "table": "outgate",
-                    "name": "egress4",
-                    "type": ["classid", "ipv4_addr"],
+                    "name": "spans4_1",
+                    "type": ["nf_proto", "ipv4_addr"],
                     "map": "mark",
                     "flags": ["interval"],
-                    "elem": [[{"concat": ["0:1d", listed]}, 65536]],
+                    "elem": [[{"concat": ["ipv4", listed]}, 65536]],
                 }
             },
         ]
     }
 
-    assert parse(listing)["inet"].sets["egress4"].elements == {(0x1D, span): 65536}
+    assert parse(listing)["inet"].sets["spans4_1"].elements == {("ipv4", span): 65536}
 
 
 def test_other_tables_are_not_ours() -> None:

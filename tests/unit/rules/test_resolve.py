@@ -10,8 +10,8 @@ from outgate.api.view import NO_EGRESS
 from outgate.rules.resolve import EgressRange, merge, resolve, span
 
 
-def addresses(first: str, last: str, id_: int) -> EgressRange:
-    return EgressRange(int(ip_address(first)), int(ip_address(last)), id_)
+def addresses(first: str, last: str, id_: int, policy: str) -> EgressRange:
+    return EgressRange(int(ip_address(first)), int(ip_address(last)), id_, policy)
 
 
 def test_no_policies_match_nothing() -> None:
@@ -21,8 +21,8 @@ def test_no_policies_match_nothing() -> None:
 def test_no_destinations_mean_all_of_both_families() -> None:
     everything = [policy("a", egress=3)]
 
-    assert resolve(everything, version=4) == (addresses("0.0.0.0", "255.255.255.255", 3),)
-    assert resolve(everything, version=6) == (EgressRange(0, 2**128 - 1, 3),)
+    assert resolve(everything, version=4) == (addresses("0.0.0.0", "255.255.255.255", 3, "a"),)
+    assert resolve(everything, version=6) == (EgressRange(0, 2**128 - 1, 3, "a"),)
 
 
 def test_destinations_of_one_family_match_nothing_of_the_other() -> None:
@@ -41,9 +41,9 @@ def test_the_more_specific_destination_wins_over_the_better_rank() -> None:
     )
 
     assert ranges == (
-        addresses("203.0.113.0", "203.0.113.63", 1),
-        addresses("203.0.113.64", "203.0.113.127", 2),
-        addresses("203.0.113.128", "203.0.113.255", 1),
+        addresses("203.0.113.0", "203.0.113.63", 1, "wide"),
+        addresses("203.0.113.64", "203.0.113.127", 2, "narrow"),
+        addresses("203.0.113.128", "203.0.113.255", 1, "wide"),
     )
 
 
@@ -56,7 +56,7 @@ def test_between_equally_specific_destinations_the_smallest_rank_wins() -> None:
         version=4,
     )
 
-    assert ranges == (addresses("203.0.113.0", "203.0.113.255", 2),)
+    assert ranges == (addresses("203.0.113.0", "203.0.113.255", 2, "earlier"),)
 
 
 def test_where_a_policy_excludes_another_one_may_apply() -> None:
@@ -74,8 +74,8 @@ def test_where_a_policy_excludes_another_one_may_apply() -> None:
     )
 
     assert ranges == (
-        addresses("203.0.113.0", "203.0.113.127", 2),
-        addresses("203.0.113.128", "203.0.113.255", 1),
+        addresses("203.0.113.0", "203.0.113.127", 2, "second"),
+        addresses("203.0.113.128", "203.0.113.255", 1, "first"),
     )
 
 
@@ -83,10 +83,10 @@ def test_what_every_policy_excludes_is_matched_by_none() -> None:
     assert resolve([policy("a", exclusions=("0.0.0.0/0",))], version=4) == ()
 
 
-def test_adjacent_ranges_of_one_id_are_one() -> None:
+def test_adjacent_ranges_of_one_policy_are_one() -> None:
     halves = policy("a", destinations=("203.0.113.0/25", "203.0.113.128/25"))
 
-    assert resolve([halves], version=4) == (addresses("203.0.113.0", "203.0.113.255", 1),)
+    assert resolve([halves], version=4) == (addresses("203.0.113.0", "203.0.113.255", 1, "a"),)
 
 
 def test_nothing_to_leave_by_is_an_id_like_any_other() -> None:

@@ -21,11 +21,12 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
 from outgate.tunnel.plan import plan
 
 MESH = plan(SMALL, SETTINGS)
-ORDER = [FdbEntry, Neighbour, Address, Route, OuterRule, Landing, Bypass, Rule]
+ORDER = [FdbEntry, Neighbour, Address, Route, OuterRule, Landing, Bypass, Unmarked, Rule]
 
 
 def test_what_is_used_is_made_before_what_uses_it() -> None:

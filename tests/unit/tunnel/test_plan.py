@@ -14,6 +14,7 @@ from outgate.tunnel.model import (
     OuterRule,
     Route,
     Rule,
+    Unmarked,
 )
 from outgate.tunnel.plan import PLACEHOLDER_MAC, plan
 
@@ -78,7 +79,13 @@ def test_a_source_is_not_checked_by_the_mark_of_its_packet() -> None:
         objects = plan(view, SETTINGS).objects
 
         found = {each for each in objects if isinstance(each, Bypass | Landing)}
-        assert found == {Bypass(4, SETTINGS.device), Landing(4)}
+        assert found == {Bypass(4, SETTINGS.device), Landing(4), Landing(6)}
+
+
+def test_a_packet_without_a_mark_meets_as_many_rules_as_without_gateways() -> None:
+    objects = plan(SMALL, SETTINGS).objects
+
+    assert {Unmarked(4, SETTINGS.mark_mask), Unmarked(6, SETTINGS.mark_mask)} <= objects
 
 
 def test_a_node_without_an_ipv6_tunnel_address_has_none_on_its_device() -> None:

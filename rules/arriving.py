@@ -1,0 +1,103 @@
+"""The chains for what comes out of the tunnel, and for what is sent to it from the underlay."""
+
+from collections.abc import Mapping
+
+from outgate.api.view import DataPathSettings
+from outgate.rules.model import Chain, Hook
+from outgate.rules.words import ID, drop, from_tunnel
+
+
+def arriving_chains(settings: DataPathSettings, *, candidate: bool) -> Mapping[str, Chain]:
+    """On every node; the zone on gateway candidates only."""
+    chains = {
+        "early": _early(settings),
+        "from_tunnel": _FROM_TUNNEL,
+        "new_from_tunnel": _NEW_FROM_TUNNEL,
+        "held": _HELD,
+        "input": _input(settings),
+        "output": _output(settings),
+    }
+    if candidate:
+        chains["zone"] = _zone(settings)
+    return chains
+
+
+def from_chain(index: int) -> Chain:
+    """From the node of this index: remembered for the replies."""
+    return Chain((f"ct mark set ct mark | {index:#x}",))
+
+
+def _zone(settings: DataPathSettings) -> Chain:
+    # A flow whose policy gets another address arrives with another egress id. Another id is another
+    # zone, so it is another flow here and gets its own binding, at once; the replies' half is in
+    # no zone. The seed is fixed: a restart must find the flows where they were.
+    zone = "jhash meta mark mod 65535 seed 0x1"
+    return Chain(
+        hook=Hook("filter", "prerouting", -300),  # raw: before conntrack
+        rules=(f"{from_tunnel(settings)} ct original zone set {zone}",),
+    )
+
+
+def _early(settings: DataPathSettings) -> Chain:
+    # Before everybody else's mangle rules: the mark is an egress id here, not theirs to read.
+    return Chain(
+        hook=Hook("filter", "prerouting", -160),  # mangle - 10
+        rules=(f"{from_tunnel(settings)} goto from_tunnel",),
+    )
+
+
+_FROM_TUNNEL = Chain(
+    (
+        "ct direction reply meta mark set 0x0 accept",
+        f"meta mark & 0xffff == 0x0 {drop('foreign_tunnel')}",
+        "ct state new goto new_from_tunnel",
+        "meta mark set 0x0",
+        "ct direction original accept",
+        drop("invalid"),
+    )
+)
+
+_NEW_FROM_TUNNEL = Chain(
+    (
+        "ct mark set meta mark << 16",
+        "meta mark set 0x0",
+        "ether saddr vmap @source_node",
+        drop("foreign_tunnel"),
+    )
+)
+
+_HELD = Chain(
+    (
+        "ct direction reply goto answered",
+        # IPv4 has this check in its route lookup, IPv6 has not.
+        f"fib saddr type local {drop('foreign_tunnel')}",
+        f"meta nfproto ipv4 {ID} @held4 accept",
+        f"meta nfproto ipv6 {ID} @held6 accept",
+        drop("not_held"),
+    )
+)
+
+
+def _input(settings: DataPathSettings) -> Chain:
+    port = f"udp dport {settings.port}"
+    underlay = f'iifname "{settings.underlay_interface}" {port}'
+    return Chain(
+        hook=Hook("filter", "input", -10),  # filter - 10
+        rules=(
+            f"{underlay} ip saddr @underlay4 accept",
+            f"{underlay} ip6 saddr @underlay6 accept",
+            f"{port} {drop('foreign_tunnel')}",
+        ),
+    )
+
+
+def _output(settings: DataPathSettings) -> Chain:
+    # The outer packet inherits the mark, here an egress id, which others would take for theirs.
+    port = f"udp dport {settings.port}"
+    return Chain(
+        hook=Hook("filter", "output", -300),  # raw
+        rules=(
+            f"{port} ip daddr @underlay4 meta mark set 0x0",
+            f"{port} ip6 daddr @underlay6 meta mark set 0x0",
+        ),
+    )
