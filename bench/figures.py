@@ -42,11 +42,16 @@ def spread(samples: Sequence[float]) -> float:
 
 
 def summary(
-    id_: str, samples: Sequence[float], *, unit: str, goal: float | None = None
+    id_: str,
+    samples: Sequence[float],
+    *,
+    unit: str,
+    goal: float | None = None,
+    better: Better = "lower",
 ) -> tuple[Figure, Figure]:
-    """Median and spread of samples of which less is better, as two figures."""
+    """Median and spread of samples, as two figures. Less spread is better, whatever the samples."""
     return (
-        Figure(id_, median(samples), unit, goal),
+        Figure(id_, median(samples), unit, goal, better),
         Figure(f"{id_}-spread", spread(samples), unit),
     )
 

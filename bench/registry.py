@@ -26,6 +26,9 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("packet-cost", "CPU per packet at 0 to 10,000 policies, against no Outgate"),
+    Benchmark("throughput", "TCP and UDP by a gateway node, against VXLAN with masquerading"),
     Benchmark("programming", "one pod more, one policy more, and the whole start"),
+    Benchmark("pod-start", "from a pod's address in the API to its first right packet"),
+    Benchmark("memory", "memory and start of agent and vip, idle and in a large cluster"),
     Benchmark("gateway-scale", "CPU and memory at the gateway with 100 to 100,000 pods behind it"),
 )

@@ -1,0 +1,149 @@
+"""What a node's processes take of its memory, and how long they take to start.
+
+Real processes against a real API server, first with next to nothing in it, then with a large
+cluster, of which this node is a gateway: it knows all others, and holds addresses.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from statistics import median
+
+from unit.agent.cluster import gateway, info, tunnel
+
+from bench import process
+from bench.cluster import Cluster
+from bench.figures import Figure, spread, summary
+from bench.netns import Namespace
+from bench.process import MIB, Memory
+from bench.workload import PODS, some_pod, some_policy
+from outgate.api.core import Namespace as KubeNamespace
+from outgate.api.gateway import EgressGateway
+from outgate.api.kinds import (
+    EGRESS_CLUSTER_INFO,
+    EGRESS_GATEWAY,
+    EGRESS_POLICY,
+    EGRESS_TUNNEL,
+    NAMESPACE,
+    POD,
+)
+from outgate.api.meta import ObjectMeta
+from outgate.api.tunnel import EgressTunnel, Underlay
+from outgate.daemon.heap import EVERY
+
+NODE = "node-a"
+POLICIES = 10_000
+NODES = 1_000
+ADDRESSES = 10
+"""Of both families, that this node holds."""
+
+ROUNDS = 3
+SETTLED = EVERY + 2.0
+"""Seconds after which a process has done what it does at its start, and given back what it can."""
+
+IDLE = 80.0  # MiB, both together: part 2, figure 5
+FULL = 150.0
+START = 3.0  # s
+
+_PEERS = IPv4Address("198.51.100.0")
+"""Of the others' underlay. Larger than that network: nothing is sent there."""
+_TUNNELS4 = IPv4Address("198.18.192.0")
+_TUNNELS6 = IPv6Address("fd6f:7574:6761:7465::")
+_EGRESS4 = IPv4Address("192.0.2.128")
+_EGRESS6 = IPv6Address("2001:db8:1::100")
+
+
+def run() -> tuple[Figure, ...]:
+    """Idle, then full; in rounds of new processes."""
+    node = _node()
+    with tempfile.TemporaryDirectory(prefix="outgate-bench-") as name:
+        folder = Path(name)
+        with Cluster(node, folder) as cluster:
+            _found(cluster)
+            idle = list(_figures("idle", node, cluster, folder, goal=IDLE))
+            began = time.monotonic()
+            _fill(cluster)
+            filled = Figure("fill", time.monotonic() - began, "s")
+            full = list(_figures("full", node, cluster, folder, goal=FULL))
+    return (*idle, *full, filled)
+
+
+def _found(cluster: Cluster) -> None:
+    """What there is before anybody asks for anything."""
+    cluster.create(NAMESPACE, [KubeNamespace(metadata=ObjectMeta(name="shop"))])
+    cluster.create(EGRESS_CLUSTER_INFO, [info("10.244.0.0/16")])
+    cluster.create(EGRESS_TUNNEL, [a_tunnel(1)])
+
+
+def _fill(cluster: Cluster) -> None:
+    cluster.create(EGRESS_GATEWAY, [a_gateway()])
+    cluster.create(EGRESS_TUNNEL, map(a_tunnel, range(2, NODES + 1)))
+    cluster.create(POD, map(some_pod, range(PODS)))
+    cluster.create(EGRESS_POLICY, map(some_policy, range(POLICIES)))
+
+
+def a_tunnel(number: int) -> EgressTunnel:
+    """Of the node of that number, from 1: this one. It is a gateway, as are the next 99."""
+    return tunnel(
+        NODE if number == 1 else f"node-{number:04}",
+        number,
+        mark=number if number <= 100 else 0,
+        mac=f"02:00:00:00:{number >> 8:02x}:{number & 0xFF:02x}",
+        ipv4=str(_TUNNELS4 + number),
+        ipv6=str(_TUNNELS6 + number),
+        underlay=Underlay(interface="eth0", ipv4=str(_PEERS + number)),
+    )
+
+
+def a_gateway() -> EgressGateway:
+    """This node holds addresses of it, the one of the policies among them."""
+    entries = [
+        (str(first + number), 1 + number + offset, NODE)
+        for first, offset in ((_EGRESS4, 0), (_EGRESS6, ADDRESSES))
+        for number in range(ADDRESSES)
+    ]
+    return gateway(("203.0.113.100", 101, NODE), ("2001:db8:1::1:100", 106, NODE), *entries)
+
+
+def _node() -> Namespace:
+    node = Namespace("node")
+    node.sysctl({"ipv6/conf/default/accept_dad": 0, "ipv4/ip_forward": 1})
+    node.sysctl({"ipv6/conf/all/forwarding": 1})
+    node.ip(
+        "link add eth0 type veth peer name eth0peer",
+        "addr add 192.0.2.1/24 dev eth0",
+        "link set eth0 up",
+        "link set eth0peer up",
+        "route add default via 192.0.2.254",
+    )
+    return node
+
+
+def _figures(
+    kind: str, node: Namespace, cluster: Cluster, folder: Path, *, goal: float
+) -> Iterator[Figure]:
+    starts: list[float] = []
+    taken: list[tuple[Memory, Memory]] = []
+    for _ in range(ROUNDS):
+        began = time.monotonic()
+        with (
+            process.vip(node, cluster.account, folder=folder) as vip,
+            process.agent(node, cluster.account, node=NODE, folder=folder) as agent,
+        ):
+            process.until_ready(agent, node)
+            starts.append(time.monotonic() - began)
+            time.sleep(SETTLED)  # what is waited for is that nothing happens any more
+            taken.append((agent.memory(), vip.memory()))
+    together = [(one.pss + other.pss) / MIB for one, other in taken]
+    yield from summary(kind, together, unit="MiB", goal=goal)
+    for position, name in enumerate(("agent", "vip")):
+        of_it = [pair[position] for pair in taken]
+        yield Figure(f"{kind}-{name}", median(one.pss for one in of_it) / MIB, "MiB")
+        yield Figure(f"{kind}-{name}-rss", median(one.rss for one in of_it) / MIB, "MiB")
+        yield Figure(f"{kind}-{name}-peak", median(one.peak for one in of_it) / MIB, "MiB")
+    # The first start of a kind finds a kernel without us; the others are restarts.
+    yield Figure(f"start-{kind}", starts[0], "s", START)
+    yield Figure(f"restart-{kind}", median(starts[1:]), "s", START)
+    yield Figure(f"restart-{kind}-spread", spread(starts[1:]), "s")
