@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from outgate.lab.errors import LabError
-from outgate.lab.options import DEFAULT_NAME, Cni, Families, Options, ProxyMode
+from outgate.lab.options import DEFAULT_NAME, Cni, Families, Iptables, Options, ProxyMode
 
 if TYPE_CHECKING:
     from outgate.lab.lab import Lab
@@ -68,11 +68,25 @@ def main() -> None:
     default=ProxyMode.NFTABLES.value,
     show_default=True,
 )
+@click.option(
+    "--iptables",
+    type=click.Choice([backend.value for backend in Iptables]),
+    default=Iptables.NFT.value,
+    show_default=True,
+    help="The back end of the nodes' iptables.",
+)
 @click.option("--ipv6", "families", flag_value=Families.IPV6.value, help="IPv6 only.")
 @click.option("--dual-stack", "families", flag_value=Families.DUAL.value, help="IPv4 and IPv6.")
 @name_option
 def up(
-    *, nodes: int, gateways: int, cni: str, proxy_mode: str, families: str | None, name: str
+    *,
+    nodes: int,
+    gateways: int,
+    cni: str,
+    proxy_mode: str,
+    iptables: str,
+    families: str | None,
+    name: str,
 ) -> None:
     """Make a lab; ends when all its nodes are Ready."""
     from outgate.lab import lifecycle
@@ -84,6 +98,7 @@ def up(
         cni=Cni(cni),
         proxy_mode=ProxyMode(proxy_mode),
         families=Families(families or Families.IPV4.value),
+        iptables=Iptables(iptables),
     )
     began = time.monotonic()
     if lifecycle.up(options, click.echo):

@@ -29,7 +29,7 @@ from outgate.lab import (
 )
 from outgate.lab.api import Api, Json
 from outgate.lab.errors import LabError, LabTimeout
-from outgate.lab.options import DEFAULT_NAME, Cni, Families, Options, ProxyMode
+from outgate.lab.options import DEFAULT_NAME, Cni, Families, Iptables, Options, ProxyMode
 from outgate.lab.paths import Paths
 from outgate.lab.probe import PROBE_SECONDS, Answer, Flow, Protocol
 from outgate.lab.topology import CONTROL_PLANE, Address, Host, Role, Topology, topology
@@ -41,6 +41,7 @@ __all__ = [
     "Families",
     "Flow",
     "Host",
+    "Iptables",
     "Lab",
     "LabError",
     "LabTimeout",

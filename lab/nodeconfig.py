@@ -80,6 +80,7 @@ def write_plan(
         image=str(toolbox.image),
         cni_plugins=tuple(str(toolbox.path(plugin)) for plugin in programs.CNI),
         cni_config=json.dumps(cni_config(options, node)),
+        iptables=options.iptables.value,
         ready_file="" if is_bridge else SUBNET_FILE,
         boot_nft=masquerade_rules(topology.pods) if is_bridge else "",
         containerd=Component(

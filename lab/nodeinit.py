@@ -114,8 +114,18 @@ def mount_all(plan: NodePlan, hierarchies: tuple[Hierarchy, ...]) -> None:
     configurations.mkdir(parents=True, exist_ok=True)
     for left in configurations.iterdir():  # of the machine's own containerd, if it has one
         left.unlink()
+    choose_iptables(plan.iptables)
     # the kubelet's and containerd's mounts must reach the containers
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SHARED)
+
+
+def choose_iptables(backend: str) -> None:
+    """What update-alternatives would do, in the node's own /etc."""
+    for family in ("iptables", "ip6tables"):
+        for command in ("", "-restore", "-save"):
+            link = Path("/etc/alternatives", family + command)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/usr/sbin/{family}-{backend}{command}")
 
 
 def start(plan: NodePlan, component: Component) -> int:

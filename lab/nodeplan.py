@@ -20,6 +20,7 @@ class Component:
 class NodePlan:
     """All that `nodeinit` needs to know.
 
+    `iptables`: the back end that the command `iptables` and its kin stand for.
     `ready_file`: the CNI configuration is written, and so the node becomes Ready, once this
     file exists (empty: at once). `boot_nft`: rules loaded before anything runs.
     """
@@ -30,6 +31,7 @@ class NodePlan:
     image: str
     cni_plugins: tuple[str, ...]
     cni_config: str
+    iptables: str
     ready_file: str
     boot_nft: str
     containerd: Component

@@ -26,6 +26,13 @@ class ProxyMode(StrEnum):
     IPTABLES = "iptables"
 
 
+class Iptables(StrEnum):
+    """Which back end of iptables the nodes have."""
+
+    NFT = "nft"
+    LEGACY = "legacy"
+
+
 class Families(StrEnum):
     """The address families of nodes, pods and services."""
 
@@ -48,6 +55,7 @@ class Options:
     cni: Cni = Cni.FLANNEL_VXLAN
     proxy_mode: ProxyMode = ProxyMode.NFTABLES
     families: Families = Families.IPV4
+    iptables: Iptables = Iptables.NFT
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -71,6 +79,7 @@ class Options:
             cni=Cni(raw["cni"]),
             proxy_mode=ProxyMode(raw["proxy_mode"]),
             families=Families(raw["families"]),
+            iptables=Iptables(raw["iptables"]),
         )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from outgate.lab import Cni, Families, LabError, Options, ProxyMode
+from outgate.lab import Cni, Families, Iptables, LabError, Options, ProxyMode
 
 
 def test_options_survive_the_way_through_json() -> None:
@@ -11,6 +11,7 @@ def test_options_survive_the_way_through_json() -> None:
         cni=Cni.BRIDGE,
         proxy_mode=ProxyMode.IPTABLES,
         families=Families.DUAL,
+        iptables=Iptables.LEGACY,
     )
     assert Options.from_json(options.to_json()) == options
 
