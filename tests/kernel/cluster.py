@@ -126,8 +126,8 @@ class Cluster:
         if holder:
             node = self.topology.nodes[holder]
             node.ip(
-                f"addr add {EGRESS4}/32 dev eth0",
-                f"addr add {EGRESS6}/128 dev eth0 nodad",
+                f"addr add {EGRESS4}/32 dev eth0 preferred_lft 0",
+                f"addr add {EGRESS6}/128 dev eth0 nodad preferred_lft 0",
             )
             self.topology.outside.run("ip neigh flush dev eth0")
 

@@ -19,6 +19,7 @@ from kernel.harness import NODES, Namespace, Topology, node_address, pod_address
 
 Tables = Literal["nft", "legacy"]
 Backend = Literal["vxlan", "host-gw"]
+KubeProxy = Literal["iptables", "nftables"]
 
 CALI = "calief426310a2a"
 """The name of every node's pod device in Calico's rules."""
@@ -63,14 +64,29 @@ class Iptables:
         return f"ip{'6' if version == 6 else ''}tables-{self.tables}"
 
 
-def calico(topology: Topology, iptables: Iptables, *, kube_proxy: bool = True) -> None:
-    """Calico's iptables data plane on every node, and the pods as it wires them."""
+def calico(
+    topology: Topology,
+    iptables: Iptables,
+    *,
+    kube_proxy: KubeProxy | Literal[False] = "iptables",
+    routes: bool = True,
+) -> None:
+    """Calico's iptables data plane on every node, and the pods as it wires them.
+
+    Without `routes`, nodes know no pods of other nodes, as with no encapsulation and BGP elsewhere.
+    """
     for node in topology.nodes.values():
         _without_harness_masquerade(node)
         _calico_devices(topology, node)
+        if routes:
+            for peer in NODES:
+                if peer != node.role:
+                    node.ip(*_routes_to(peer, "host-gw"))
         node.run("ipset restore", script=(_DATA / "calico.ipset").read_text())
-        if kube_proxy:
+        if kube_proxy == "iptables":
             kube_proxy_iptables(node, iptables)
+        elif kube_proxy == "nftables":
+            kube_proxy_nftables(node)
         iptables.restore(node, "calico.rules", version=4)
         iptables.restore(node, "calico6.rules", version=6)
         strict_reverse_path(node)
@@ -228,9 +244,6 @@ def _calico_devices(topology: Topology, node: Namespace) -> None:
         "route replace default via fe80::ecee:eeff:feee:eeee dev eth0",
     )
     pod.run("ip neigh flush dev eth0")
-    for peer in NODES:
-        if peer != node.role:
-            node.ip(*_routes_to(peer, "host-gw"))
 
 
 def _flannel_vxlan(node: Namespace) -> None:

@@ -1,22 +1,22 @@
 """What can't leave with its egress address does not leave, and is counted by reason."""
 
 import socket
+import time
 from dataclasses import replace
 
 import pytest
 from kernel.cluster import EGRESS4, EGRESS6, ID, Cluster, Wish, mesh_node
-from kernel.harness import OUTSIDE4, node_address, pod_address
+from kernel.harness import NODES, OUTSIDE4, PATIENCE, Topology, node_address, pod_address
 from kernel.traffic import Capture, Flow, is_silent
 
-from outgate.api.view import HeldEgress
+from outgate.api.view import DataPathSettings, HeldEgress
 from outgate.rules.diff import diff
-from outgate.rules.model import SetType
 from outgate.rules.plan import plan
 from outgate.tunnel.model import Delete, Rule
 
 pytestmark = pytest.mark.kernel
 
-NEXT_HOP = SetType(("mark",), "verdict")
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def assert_nothing_left(capture: Capture) -> None:
@@ -106,21 +106,59 @@ def test_packets_that_conntrack_calls_invalid_do_not_leave(cluster: Cluster) -> 
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_pod_reaches_neither_tunnel_addresses_nor_the_tunnels_port(
-    cluster: Cluster, version: int
+@pytest.mark.parametrize("name", ["worker", "first"])
+def test_a_pod_reaches_no_tunnel_address(cluster: Cluster, name: str, version: int) -> None:
+    pod = cluster.topology.pods[name]
+    with pod.socket(FAMILY[version], socket.SOCK_DGRAM) as datagram:
+        for count, node in enumerate(NODES, start=1):
+            peer = mesh_node(node)
+            tunnel = peer.tunnel4 if version == 4 else peer.tunnel6
+            datagram.sendto(b"x", (str(tunnel), 8080))
+            assert cluster.count(name, "tunnel_address") == count, node
+
+
+@pytest.mark.parametrize("underlay", [4, 6])
+@pytest.mark.parametrize("name", ["worker", "first"])
+def test_a_pod_reaches_the_tunnels_port_of_no_node(
+    topology: Topology, name: str, underlay: int
 ) -> None:
-    pod, port = cluster.topology.pods["worker"], cluster.settings.port
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
-    peer = mesh_node("first")
-    tunnel = peer.tunnel4 if version == 4 else peer.tunnel6
-    with pod.socket(family, socket.SOCK_DGRAM) as datagram:
-        datagram.sendto(b"x", (str(tunnel), port))
-        assert cluster.count("worker", "tunnel_address") == 1
-        datagram.sendto(b"x", (str(node_address("worker", version)), port))
-        assert cluster.count("worker", "foreign_tunnel") == 1
-        if version == 4:  # the mesh's underlay here
-            datagram.sendto(b"x", (str(node_address("first", version)), port))
-            assert cluster.count("worker", "foreign_tunnel") == 2
+    cluster = Cluster(topology, DataPathSettings(), underlay=underlay)
+    cluster.program(Wish())
+    pod = topology.pods[name]
+    with pod.socket(FAMILY[underlay], socket.SOCK_DGRAM) as datagram:
+        for count, node in enumerate(NODES, start=1):
+            datagram.sendto(b"x", (str(node_address(node, underlay)), cluster.settings.port))
+            assert cluster.count(name, "foreign_tunnel") == count, node
+
+
+def test_a_pod_that_takes_a_peers_address_does_not_reach_the_tunnel(cluster: Cluster) -> None:
+    pod = cluster.topology.pods["first"]
+    payload = vxlan(mac=mesh_node("worker").mac, id_=ID, inner=INNER)
+    peer, gateway = (str(node_address(name, 4)) for name in ("worker", "first"))
+    with (
+        Capture(cluster.topology.outside) as capture,
+        pod.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+    ):
+        raw.sendto(udp(peer, gateway, port=7789, payload=payload), (gateway, 0))
+        assert_nothing_left(capture)
+
+    assert cluster.count("first", "foreign_tunnel") == 1
+
+
+def test_a_neighbour_on_the_lan_reaches_no_tunnel_address(cluster: Cluster) -> None:
+    stranger = cluster.topology.stranger(["192.0.2.99/24"])
+    stranger.ip(f"route add 198.18.192.0/18 via {node_address('first', 4)}")
+    with stranger.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        for count, node in enumerate(NODES, start=1):
+            datagram.sendto(b"x", (str(mesh_node(node).tunnel4), 8080))
+            wait_for_count(cluster, "first", "tunnel_address", count)
+
+
+def wait_for_count(cluster: Cluster, name: str, counter: str, count: int) -> None:
+    """The LAN's softirq may take the packet a moment later."""
+    deadline = time.monotonic() + PATIENCE
+    while cluster.count(name, counter) != count:
+        assert time.monotonic() < deadline, (counter, cluster.count(name, counter))
 
 
 def vxlan(*, mac: str, id_: int, inner: bytes) -> bytes:
@@ -130,17 +168,21 @@ def vxlan(*, mac: str, id_: int, inner: bytes) -> bytes:
     return header + destination + bytes.fromhex(mac.replace(":", "")) + b"\x08\x00" + inner
 
 
-def udp(source: str, destination: str) -> bytes:
-    """An IPv4 packet with a UDP datagram for the outside."""
+def udp(source: str, destination: str, *, port: int = 8080, payload: bytes = b"who?") -> bytes:
+    """An IPv4 packet with a UDP datagram."""
+    size = 8 + len(payload)
     packet = bytearray(
-        bytes.fromhex("45000020000000004011")
+        b"\x45\0"
+        + (20 + size).to_bytes(2, "big")
+        + bytes.fromhex("000000004011")
         + b"\0\0"
         + socket.inet_aton(source)
         + socket.inet_aton(destination)
         + (5000).to_bytes(2, "big")
-        + (8080).to_bytes(2, "big")
-        + (12).to_bytes(2, "big")
-        + b"\0\0who?"
+        + port.to_bytes(2, "big")
+        + size.to_bytes(2, "big")
+        + b"\0\0"
+        + payload
     )
     total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, 20, 2))
     packet[10:12] = (0xFFFF - (total % 0xFFFF)).to_bytes(2, "big")
