@@ -142,7 +142,7 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
         raise click.ClickException(str(error)) from error
     parts = parts_of(api, settings, first_time=heap.settle)
     reconciler = parts.reconciler
-    metrics.REGISTRY.register(metrics.Drops(parts.drops))
+    metrics.REGISTRY.register(parts.traffic)
     supervisor = Supervisor((*parts.tasks, heap.Heap()), failed=task_failed)
 
     def unready() -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from outgate.agent.flows import Flow, purge, stale
-from outgate.api.view import DataPathSettings, IPAddress, NodeView
+from outgate.api.view import DataPathSettings, HeldEgress, IPAddress, NodeView
 from outgate.rules.diff import diff as rules_diff
 from outgate.rules.diff import replace as rules_replace
 from outgate.rules.edge import Kernel as NftKernel
@@ -118,7 +118,7 @@ class Programmer:
         self._planned = planned
         operations = self._operations(mesh)
         only_removals = all(isinstance(each, Delete) for each in operations)
-        held = _egress_ips(view) - own
+        held = addresses_of(view.held) - own
         interface, standby = settings.underlay_interface, view.node.mark != 0
         if not only_removals:
             self._apply_mesh(operations, mesh)
@@ -141,6 +141,10 @@ class Programmer:
         if view is None or mesh is None or planned is None or self._ruleset is not planned.ruleset:
             return None
         return Programmed(view, mesh, planned)
+
+    def planned(self) -> Planned | None:
+        """The last plan of the rules, written or not. From any thread."""
+        return self._planned
 
     def drift(self, *, thorough: bool) -> Drift:
         """How the kernel differs from what was last programmed. Raises what the edges raise.
@@ -217,8 +221,9 @@ class Programmer:
         return deleted
 
 
-def _egress_ips(view: NodeView) -> frozenset[IPAddress]:
-    pairs = ((held.ipv4, held.ipv6) for held in view.held)
+def addresses_of(held: Iterable[HeldEgress]) -> frozenset[IPAddress]:
+    """Of both families."""
+    pairs = ((each.ipv4, each.ipv6) for each in held)
     return frozenset(address for pair in pairs for address in pair if address is not None)
 
 

@@ -14,13 +14,16 @@ from typing import Self
 
 from outgate.agent.errors import FlowsRefused
 from outgate.agent.flows import Flow
+from outgate.agent.ports import Binding
 from outgate.api.view import IPAddress
 
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _CT_GET = 1 << 8 | 1
 _CT_DELETE = 1 << 8 | 2
-_TUPLE_ORIG, _TUPLE_REPLY, _MARK, _ID, _ZONE, _MARK_MASK = 1, 2, 8, 12, 18, 21
-_TUPLE_IP = 1
+_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _MARK, _ID, _ZONE, _MARK_MASK = 1, 2, 3, 8, 12, 18, 21
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_PROTO_NUMBER, _PROTO_FROM, _PROTO_TO = 1, 2, 3
+_SOURCE_NAT = 1 << 4  # IPS_SRC_NAT
 _IP_SOURCE: dict[int, int] = {socket.AF_INET: 1, socket.AF_INET6: 3}
 
 # linux/netlink.h
@@ -62,6 +65,16 @@ class Conntrack:
             flow = _flow(payload, wanted)
             if flow is not None:
                 yield flow
+
+    def bindings(self) -> Iterator[Binding]:
+        """Of all source-translated flows, the address and port that their destination sees."""
+        self._send(_CT_GET, _REQUEST | _DUMP, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
+        for kind, payload in self._answers():
+            if kind == _ERROR:
+                self._check("list conntrack entries", payload)
+            binding = _binding(payload)
+            if binding is not None:
+                yield binding
 
     def delete(self, flows: Iterable[Flow]) -> int:
         """Deletes these entries; how many of them were still there."""
@@ -159,6 +172,28 @@ def _flow(payload: memoryview, wanted: frozenset[bytes] | None) -> Flow | None:
         bound=address(bytes(reply[source_type + 1])),
         mark=struct.unpack("!I", found[_MARK])[0] if _MARK in found else 0,
         handle=handle,
+    )
+
+
+def _binding(payload: memoryview) -> Binding | None:
+    family = payload[0]
+    source_type = _IP_SOURCE.get(family)
+    found = dict(_attributes(payload[4:]))
+    if source_type is None or _STATUS not in found or _TUPLE_REPLY not in found:
+        return None
+    (status,) = struct.unpack("!I", found[_STATUS])
+    reply = dict(_attributes(found[_TUPLE_REPLY]))
+    protocol = dict(_attributes(reply[_TUPLE_PROTO]))
+    if not status & _SOURCE_NAT or _PROTO_TO not in protocol:
+        return None
+    addresses = dict(_attributes(reply[_TUPLE_IP]))
+    address = IPv4Address if family == socket.AF_INET else IPv6Address
+    return Binding(
+        address=address(bytes(addresses[source_type + 1])),
+        port=int.from_bytes(protocol[_PROTO_TO], "big"),
+        protocol=protocol[_PROTO_NUMBER][0],
+        destination=address(bytes(addresses[source_type])),
+        destination_port=int.from_bytes(protocol[_PROTO_FROM], "big"),
     )
 
 

@@ -14,9 +14,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from outgate.agent.netlink import text
 from outgate.agent.node_state import MarkUse
 from outgate.agent.xt_marks import of_xtables, perhaps
+from outgate.daemon.netlink import text
 
 _TRIES = 3  # somebody may write between the two questions
 

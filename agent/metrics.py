@@ -4,10 +4,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["REGISTRY", "Drops"]
+from outgate.agent.ports import ALARM, PORTS, PortUse
+from outgate.agent.traffic import Traffic
+from outgate.api.view import IPAddress
+
+__all__ = ["REGISTRY", "TrafficMetrics"]
 
 PROGRAMMED = Gauge("outgate_agent_programmed", "1 while the kernel has what the API asks for.")
 APPLY_SECONDS = Histogram(
@@ -51,36 +55,100 @@ class Repairs:
         self._last = repaired
 
 
-class Drops(Collector):
-    """Packets that the rules dropped, by reason: read from the kernel at each scrape.
+class Total:
+    """Goes on where what it is told begins anew. For one thread at a time."""
 
-    The kernel's counters begin anew with a table that is made anew; these go on.
-    """
+    def __init__(self) -> None:
+        self._last = self._before = 0
 
-    def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
-        self._read = read
+    def of(self, counted: int) -> int:
+        """All in all, if so much has been counted by now."""
+        if counted < self._last:
+            self._before += self._last
+        self._last = counted
+        return self._before + counted
+
+
+class TrafficMetrics(Collector):
+    """What the rules counted, and the ports in use: read from the kernel at each scrape."""
+
+    def __init__(
+        self,
+        traffic: Callable[[], Traffic],
+        ports: Callable[[], Mapping[tuple[IPAddress, str], PortUse]],
+    ) -> None:
+        self._traffic = traffic
+        self._ports = ports
         self._lock = threading.Lock()
-        self._last: dict[str, int] = {}
-        self._before: dict[str, int] = {}
+        self._totals: dict[tuple[str, ...], Total] = {}
 
     def describe(self) -> Iterable[Metric]:
-        """Its one metric, without asking the kernel."""
-        return [_drops()]
+        """Its metrics, without asking the kernel."""
+        return [*_families().values(), *_port_families().values()]
 
     def collect(self) -> Iterable[Metric]:
-        """Its one metric, as of now."""
-        family = _drops()
+        """Its metrics, as of now."""
+        traffic, families = self._traffic(), _families()
         with self._lock:
-            for reason, packets in sorted(self._read().items()):
-                last = self._last.get(reason, 0)
-                if packets < last:
-                    self._before[reason] = self._before.get(reason, 0) + last
-                self._last[reason] = packets
-                family.add_metric([reason], self._before.get(reason, 0) + packets)
-        return [family]
+            for reason, count in sorted(traffic.dropped.items()):
+                self._add(families["dropped_packets"], (reason,), count.packets)
+            for policy, count in sorted(traffic.policies_dropped.items()):
+                self._add(families["policy_dropped_packets"], (policy,), count.packets)
+            for sort, counts in (("policy", traffic.policies), ("address", traffic.addresses)):
+                for labels, count in sorted(counts.items()):
+                    self._add(families[f"{sort}_packets"], labels, count.packets)
+                    self._add(families[f"{sort}_bytes"], labels, count.bytes)
+        yield from families.values()
+        yield from self._port_metrics()
+
+    def _add(self, family: CounterMetricFamily, labels: tuple[str, ...], counted: int) -> None:
+        total = self._totals.setdefault((family.name, *labels), Total())
+        family.add_metric(labels, total.of(counted))
+
+    def _port_metrics(self) -> Iterable[Metric]:
+        families = _port_families()
+        for (address, protocol), use in sorted(self._ports().items(), key=lambda one: str(one[0])):
+            labels = (str(address), protocol)
+            families["used"].add_metric(labels, use.used)
+            families["limit"].add_metric(labels, PORTS)
+            families["alarm"].add_metric(labels, use.alarming)
+        return families.values()
 
 
-def _drops() -> CounterMetricFamily:
-    return CounterMetricFamily(
-        "outgate_agent_dropped_packets", "Packets that the rules dropped.", labels=["reason"]
-    )
+def _families() -> Mapping[str, CounterMetricFamily]:
+    texts = {
+        "dropped_packets": ("Packets that the rules dropped.", ("reason",)),
+        "policy_dropped_packets": (
+            "Packets dropped because the policy's gateway was away.",
+            ("policy",),
+        ),
+        "policy_packets": ("Packets of pods of this node, by policy.", ("policy", "direction")),
+        "policy_bytes": ("Bytes of pods of this node, by policy.", ("policy", "direction")),
+        "address_packets": (
+            "Packets that left with, or came back for, an address held here.",
+            ("address", "direction"),
+        ),
+        "address_bytes": (
+            "Bytes that left with, or came back for, an address held here.",
+            ("address", "direction"),
+        ),
+    }
+    return {
+        name: CounterMetricFamily(f"outgate_agent_{name}", text, labels=labels)
+        for name, (text, labels) in texts.items()
+    }
+
+
+def _port_families() -> Mapping[str, GaugeMetricFamily]:
+    texts = {
+        "used": "Ports in use of an address held here, towards its busiest destination.",
+        "limit": "Ports that an address has towards one destination.",
+        "alarm": f"1 while more than {ALARM:.0%} of them are in use: new flows may soon fail.",
+    }
+    return {
+        name: GaugeMetricFamily(f"outgate_agent_snat_ports_{name}", text, labels=_PORT_LABELS)
+        for name, text in texts.items()
+    }
+
+
+_PORT_LABELS = ("address", "protocol")

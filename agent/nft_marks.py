@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from outgate.agent.netlink import attributes, text
 from outgate.agent.node_state import ALL_BITS, MarkUse
 from outgate.agent.xt_marks import Subject, of_xtables, perhaps, use
+from outgate.daemon.netlink import attributes, text
 
 GET_RULES = 10 << 8 | 7  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE
 ALL_RULES = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: of every family

@@ -1,6 +1,6 @@
 """Others' tunnel devices, their routes in our tables, their ip rules: out of rtnetlink's messages.
 
-Pure: the dumps are `outgate.agent.netlink`'s. Reads of each message only what is asked for.
+Pure: the dumps are `outgate.daemon.netlink`'s. Reads of each message only what is asked for.
 """
 
 import socket
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Literal
 
-from outgate.agent.netlink import attribute, attributes, text
 from outgate.agent.node_state import ALL_BITS, Device, OtherRoute, OtherRule
 from outgate.agent.owners import protocol_name
+from outgate.daemon.netlink import attribute, attributes, text
 
 GET_LINKS = 18
 GET_ROUTES = 26

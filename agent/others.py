@@ -17,9 +17,9 @@ from typing import Literal
 from outgate.agent import legacy_tables, nft_marks, other_routing
 from outgate.agent.clashes import tables
 from outgate.agent.errors import NodeUnreadable
-from outgate.agent.netlink import NETFILTER, ROUTE, Netlink
 from outgate.agent.node_state import MarkUse, NodeState, UdpSocket
 from outgate.api.view import DataPathSettings, IPAddress
+from outgate.daemon.netlink import NETFILTER, ROUTE, Netlink
 from outgate.rules.model import TABLE
 
 MOST = 2.0

@@ -1,20 +1,23 @@
 """Which task of the agent gets which edge: made in one place, so that each can be made alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from outgate.agent import metrics
-from outgate.agent.apply import Edges, Programmer
+from outgate.agent.apply import Edges, Programmer, addresses_of
 from outgate.agent.config import PLAN_PATH, AgentSettings
 from outgate.agent.conntrack import Conntrack
 from outgate.agent.others import observe
 from outgate.agent.plan_page import PlanPage
+from outgate.agent.port_watch import PortWatch
 from outgate.agent.prerequisites import missing
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.report import Reporter
 from outgate.agent.stores import Stores
+from outgate.agent.traffic import Traffic, read
+from outgate.api.view import IPAddress
 from outgate.daemon.http import Page
 from outgate.daemon.task import Task
 from outgate.kube.api import Api
@@ -29,11 +32,11 @@ log = structlog.get_logger("outgate.agent")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The agent's tasks; the reconciler among them; how to read the drops by reason; the pages."""
+    """The agent's tasks; the reconciler among them; what is counted; the pages."""
 
     tasks: tuple[Task, ...]
     reconciler: Reconciler
-    drops: Callable[[], Mapping[str, int]]
+    traffic: metrics.TrafficMetrics
     pages: Mapping[str, Page]
 
 
@@ -76,13 +79,18 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
     repairs = metrics.Repairs()
     vip.subscribe(lambda: repairs.seen(vip.state().repaired))
 
-    def drops() -> Mapping[str, int]:
+    def counted() -> Traffic:
         try:
-            counts = nft.counters()
+            return read(nft.counts, programmer.planned())
         except KernelRefused as error:
-            log.warning("drops not counted", error=str(error))
-            return {}
-        return {reason: count.packets for reason, count in counts.items()}
+            log.warning("traffic not counted", error=str(error))
+            return Traffic({})
+
+    def addresses() -> Iterable[IPAddress]:
+        planned = programmer.planned()
+        return addresses_of(planned.held) if planned else ()
+
+    ports = PortWatch(Conntrack, addresses=addresses)
 
     page = PlanPage(
         node=settings.node,
@@ -92,5 +100,6 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         mesh=lambda: MeshKernel(settings.data_path),
         vip=vip.state,
     )
-    tasks = (*stores.reflectors(api, node=settings.node), vip, reconciler, reporter)
-    return Parts(tasks, reconciler, drops, {PLAN_PATH: page})
+    tasks = (*stores.reflectors(api, node=settings.node), vip, reconciler, reporter, ports)
+    traffic = metrics.TrafficMetrics(counted, ports.use)
+    return Parts(tasks, reconciler, traffic, {PLAN_PATH: page})

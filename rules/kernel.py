@@ -9,12 +9,13 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nftables import Nftables
 
+from outgate.rules.counts import Count, Counts
 from outgate.rules.errors import KernelRefused
 from outgate.rules.generation import Generation
 from outgate.rules.model import (
@@ -39,14 +40,6 @@ _MESSAGE_MAX = 300  # characters of nft's own words: it repeats the whole comman
 _Name = tuple[Family, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """What a named counter has counted since its table was made."""
-
-    packets: int
-    bytes: int
-
-
 class NftKernel:
     """The edge to nftables; see `outgate.rules.edge.Kernel`. Any thread may call it.
 
@@ -55,7 +48,9 @@ class NftKernel:
 
     def __init__(self, *, netns: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._nft, self._generation = _edges() if netns is None else _in_namespace(netns)
+        self._nft, self._generation, self.counts = (
+            _edges() if netns is None else _in_namespace(netns)
+        )
         self._nft.set_json_output(True)
         self._written: dict[_Name, Chain] = {}
         self._listed: dict[_Name, str] = {}
@@ -125,19 +120,8 @@ class NftKernel:
             self._listed.clear()
 
     def counters(self) -> Mapping[str, Count]:
-        """What our named counters have counted, by name.
-
-        Not for a tight loop: whatever nft lists, it reads every set first (65 ms with 10,000
-        policies). All counters take as long as one.
-        """
-        with self._lock:
-            listed = [
-                item["counter"]
-                for family in self._families()
-                for item in self._list(f"counters table {family} {TABLE}")
-                if "counter" in item
-            ]
-        return {each["name"]: Count(each["packets"], each["bytes"]) for each in listed}
+        """What our named counters have counted, by name."""
+        return self.counts.named()
 
     def listing(self) -> str:
         """Our tables in nft's own words, with their counters; empty if there are none."""
@@ -236,13 +220,13 @@ def _trimmed(error: str) -> str:
     return line[:_MESSAGE_MAX]
 
 
-def _edges() -> tuple[Nftables, Generation]:
-    return Nftables(), Generation()
+def _edges() -> tuple[Nftables, Generation, Counts]:
+    return Nftables(), Generation(), Counts()
 
 
-def _in_namespace(netns: Path) -> tuple[Nftables, Generation]:
+def _in_namespace(netns: Path) -> tuple[Nftables, Generation, Counts]:
     """Those of another network namespace: a socket stays in the one it was made in."""
-    made: list[tuple[Nftables, Generation] | OSError] = []
+    made: list[tuple[Nftables, Generation, Counts] | OSError] = []
 
     def make() -> None:
         try:

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 from outgate.api.view import (
     DataPathSettings,
+    HeldEgress,
     IPAddress,
     MeshNode,
     NodeView,
@@ -55,8 +56,8 @@ _SIZES = (256, 1024, 4096, 16384, 65536, 1 << 20)
 table with it: seldom."""
 
 _FAST = frozenset(
-    f"{name}{version}" for name in ("class", "held", "source") for version in (4, 6)
-) | {"next_hop", "policy_out", "policy_in", "policy_dropped", "address_in"}
+    f"{name}{version}" for name in ("class", "held", "source", "address_in") for version in (4, 6)
+) | {"next_hop", "policy_out", "policy_in", "policy_dropped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,11 @@ class Planned:
     """A ruleset, and the names of what it is about.
 
     classes: the id of each list of policies. numbers: that of each policy, in counters' keys.
-    parts: the classes, by family and id.
+    held: what its addresses are held for. parts: the classes, by family and id.
     """
 
     ruleset: Ruleset
+    held: tuple[HeldEgress, ...] = ()
     classes: Mapping[Keys, int] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     parts: Mapping[tuple[Version, int], ClassPart] = field(default_factory=dict)
@@ -113,7 +115,7 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     }
     numbers = policy_numbers(view.policies.values())
     if settings.counters:
-        sets |= _counters(view, numbers, candidate=candidate)
+        sets |= _counters(numbers)
     classes = class_ids((keys for keys in view.pods.values() if keys), before=before.classes)
     parts = _parts(view, classes, numbers, before.parts)
     for (version, id_), part in parts.items():
@@ -127,7 +129,7 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     }
     if settings.reply_route and candidate:
         tables["netdev"] = _node_table(peers, settings)
-    return Planned(Ruleset(tables), classes, numbers, parts)
+    return Planned(Ruleset(tables), view.held, classes, numbers, parts)
 
 
 def is_candidate(node: MeshNode) -> bool:
@@ -160,14 +162,11 @@ def _next_hops(view: NodeView, gateways: Mapping[str, int]) -> Elements:
     return elements
 
 
-def _counters(view: NodeView, numbers: Mapping[str, int], *, candidate: bool) -> dict[str, Set]:
-    """Sets whose elements count what they match: policies by number, addresses by egress id."""
+def _counters(numbers: Mapping[str, int]) -> dict[str, Set]:
+    """Sets whose elements, the numbers of policies, count what they match."""
     counted = SetType(("mark",), counted=True)
     policies: Elements = {(LOCAL | number,): None for number in numbers.values()}
-    sets = {f"policy_{what}": Set(counted, policies) for what in ("out", "in", "dropped")}
-    if candidate:
-        sets["address_in"] = Set(counted, {(_mark(held.id),): None for held in view.held})
-    return sets
+    return {f"policy_{what}": Set(counted, policies) for what in ("out", "in", "dropped")}
 
 
 def _parts(
@@ -245,6 +244,9 @@ def _family_sets(
         ),
         f"underlay{version}": Set(SetType((address,)), {(each,): None for each in underlays}),
     }
+    if settings.counters and is_candidate(view.node):
+        counted = SetType(("mark",), counted=True)
+        sets[f"address_in{version}"] = Set(counted, {(mark,): None for mark in bound})
     if settings.strict_start:
         pods = (span(net) for net in view.pod_networks if net.version == version)
         sets[f"pods{version}"] = _networks(pods, version=version)

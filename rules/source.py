@@ -133,7 +133,9 @@ def _towards(mark: int, *, settings: DataPathSettings) -> Chain:
 def _reply(settings: DataPathSettings, *, candidate: bool) -> Chain:
     rules = [f"{ID} == 0x0 accept"]
     if candidate:
-        rules += counted("address_in", key=ID, settings=settings)
+        for version in (4, 6):
+            key = f"meta nfproto ipv{version} {ID}"
+            rules += counted(f"address_in{version}", key=key, settings=settings)
     rules.append(f"ct mark & {LOCAL:#x} != 0x0 goto answered")
     if candidate and settings.reply_route:
         rules.append(set_mark(settings.reply_mark, settings=settings))

@@ -38,10 +38,11 @@ def policy(
     exclusions: tuple[str, ...] = (),
     egress: int = 1,
     order: int = 0,
+    created: str = "",
 ) -> PolicyView:
     return PolicyView(
         key=key,
-        rank=(order, "", key),
+        rank=(order, created, key),
         destinations=frozenset(map(ip_network, destinations)),
         exclusions=frozenset(map(ip_network, exclusions)),
         egress4=egress,

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from outgate.agent import legacy_tables, nft_marks
 from outgate.agent.clashes import clashes
-from outgate.agent.netlink import attribute, attributes
 from outgate.agent.node_state import ALL_BITS, MarkUse, NodeState
 from outgate.agent.xt_marks import of_xtables
 from outgate.api.view import DataPathSettings
+from outgate.daemon.netlink import attribute, attributes
 
 OURS = DataPathSettings()
 EXPRESSIONS = ("meta", "ct", "immediate", "bitwise", "byteorder", "cmp", "lookup", "range", "match")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from kernel.harness import NODES, Namespace, Topology, node_address, pod_address
 from kernel.traffic import Flow, Outside, is_silent, seen_as
+from prometheus_client import CollectorRegistry
 from unit.agent.cluster import gateway, info, pod, policy
 
 from outgate.agent.config import HTTP_PORT, AgentSettings
@@ -80,13 +81,19 @@ class Agent:
         holder = Holder(addresses=AddressKernel, wire=RawWire, adopt=perhaps_owned)
         settings = AgentSettings(node=self.node, vip_socket=path)
         parts = parts_of(self.api, settings, first_time=lambda: None)
-        self.reconciler, self.drops = parts.reconciler, parts.drops
+        self.reconciler, self.traffic = parts.reconciler, parts.traffic
         http = HttpServer(port=HTTP_PORT, dead=dict, unready=dict, pages=parts.pages)
         tasks: tuple[Task, ...] = (VipServer(holder, path=path), http, *parts.tasks)
         for task in tasks:
             thread = threading.Thread(target=task.run, args=(self.stop,), daemon=True)
             thread.start()
             self.threads.append(thread)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Of what the rules count: 0 if it is not told."""
+        registry = CollectorRegistry()
+        registry.register(self.traffic)
+        return registry.get_sample_value(f"outgate_agent_{name}_total", labels) or 0.0
 
     def halt(self) -> None:
         self.stop.set()
@@ -256,7 +263,44 @@ def test_the_gateway_nodes_own_address_serves_and_no_holder_is_silence(world: Wo
         world.hold("")
         eventually(lambda: is_silent(pods["worker"]))
         assert is_silent(pods["first"], version=6)
-        eventually(lambda: world.agents["worker"].drops()["no_gateway"] > 0)
+        worker = world.agents["worker"]
+        eventually(lambda: worker.metric("dropped_packets", reason="no_gateway") > 0)
+        assert worker.metric("policy_dropped_packets", policy="shop/p") > 0
+
+
+def test_traffic_is_counted_by_policy_and_by_address(world: World) -> None:
+    world.policy()
+    with running(world) as flows:
+        pods, gateway = world.topology.pods, world.agents["first"]
+        for version in VERSIONS:
+            eventually(begins(pods["worker"], version, EIP[version]))
+        agents = {name: world.agents[name] for name in ("worker", "first")}
+
+        def told() -> dict[tuple[str, str, int], float]:
+            """By node and direction: of the policy (0), of the addresses (4, 6), in packets."""
+            found = {}
+            for name, agent in agents.items():
+                for way in ("out", "in"):
+                    labels = {"policy": "shop/p", "direction": way}
+                    found[name, way, 0] = agent.metric("policy_packets", **labels)
+                    for version in VERSIONS:
+                        labels = {"address": str(EIP[version]), "direction": way}
+                        found[name, way, version] = agent.metric("address_packets", **labels)
+            return found
+
+        before = told()
+        for _ in range(10):
+            for name in agents:
+                for version in VERSIONS:
+                    assert flows[name, version].seen_as() == EIP[version]
+        more = {key: count - before[key] for key, count in told().items()}
+
+    for way in ("out", "in"):
+        # Each agent knows its own pods; the gateway node its addresses, whoever sends.
+        assert more["worker", way, 0] == more["first", way, 0] == 20
+        assert more["worker", way, 4] == more["worker", way, 6] == 0
+        assert more["first", way, 4] == more["first", way, 6] == 20
+    assert gateway.metric("address_bytes", address=str(EIP[4]), direction="out") > 20 * 28
 
 
 def test_an_agents_restart_breaks_no_connection(world: World) -> None:

@@ -14,6 +14,7 @@ from pyroute2 import netns
 
 from outgate.agent.conntrack import Conntrack
 from outgate.agent.flows import Flow
+from outgate.agent.ports import Binding
 
 pytestmark = pytest.mark.kernel
 
@@ -70,6 +71,16 @@ def test_entries_say_who_goes_where_bound_to_what(space: str) -> None:
     found = {(flow.source, flow.destination, flow.bound, flow.mark) for flow in flows}
     pod, other, out, eip = (ip_address(text) for text in (POD, OTHER, OUT, EIP))
     assert found == {(pod, out, pod, 7 << 16), (other, out, eip, 8 << 16)}
+
+
+def test_bindings_say_which_port_is_used_towards_what(space: str) -> None:
+    entry(space, POD, 1001, mark=7 << 16)
+    entry(space, OTHER, 1002, mark=8 << 16, snat=EIP)
+
+    bindings = within(space, lambda conntrack: list(conntrack.bindings()))
+
+    eip, out = ip_address(EIP), ip_address(OUT)
+    assert bindings == [Binding(eip, 1002, socket.IPPROTO_UDP, out, 53)]
 
 
 def test_only_the_flows_of_the_pods_asked_for_are_read_and_deleted(space: str) -> None:

@@ -7,9 +7,9 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from outgate.agent import legacy_tables, other_routing
-from outgate.agent.netlink import attribute, attributes, text
 from outgate.agent.node_state import ALL_BITS, Device, MarkUse, OtherRoute, OtherRule, UdpSocket
 from outgate.agent.others import udp_sockets
+from outgate.daemon.netlink import attribute, attributes, text
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
 

@@ -52,6 +52,10 @@ class Netlink:
                 yield payload
                 at += _aligned(length)
 
+    def close(self) -> None:
+        """Closes the socket."""
+        self._socket.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -61,7 +65,7 @@ class Netlink:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        self.close()
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
