@@ -59,6 +59,7 @@ class MeshKernel:
         self._settings = settings
         self._namespace = namespace
         self._changes: Changes | None = None
+        self._index_known = 0  # of our device, while operations are applied
         self._index_seen = 0  # of our device when it was last observed; 0: there was none
 
     def touched(self) -> bool:
@@ -98,6 +99,7 @@ class MeshKernel:
 
     def apply(self, operations: Iterable[Operation]) -> None:
         """One after the other; at the first that the kernel does not take, KernelRefused."""
+        self._index_known = 0
         with self._open() as netlink:
             for operation in operations:
                 try:
@@ -152,10 +154,13 @@ class MeshKernel:
         return next(iter(netlink.get_links(indexes[0])), None) if indexes else None
 
     def _index(self, netlink: Any) -> int:
-        indexes = netlink.link_lookup(ifname=self._settings.device)
-        if not indexes:
-            raise OSError(f"no device {self._settings.device}")
-        return int(indexes[0])
+        """Of our device; asked for once in an `apply`, since that is half of what a peer costs."""
+        if not self._index_known:
+            indexes = netlink.link_lookup(ifname=self._settings.device)
+            if not indexes:
+                raise OSError(f"no device {self._settings.device}")
+            self._index_known = int(indexes[0])
+        return self._index_known
 
     def _routes(self, netlink: Any, index: int) -> Iterator[Route]:
         tables = self._tables()
@@ -214,6 +219,7 @@ class MeshKernel:
                 self._configure(netlink, link)
             case DeleteLink():
                 netlink.link("del", index=self._index(netlink))
+                self._index_known = 0
             case Add(object_):
                 self._command(netlink, "add", object_)
             case Delete(object_):
