@@ -15,7 +15,7 @@ from unit.agent.cluster import gateway, info, tunnel
 
 from bench import process
 from bench.cluster import Cluster
-from bench.figures import Figure, spread, summary
+from bench.figures import Figure, summary
 from bench.netns import Namespace
 from bench.process import MIB, Memory
 from bench.workload import PODS, some_pod, some_policy
@@ -125,6 +125,7 @@ def _figures(
     kind: str, node: Namespace, cluster: Cluster, folder: Path, *, goal: float
 ) -> Iterator[Figure]:
     starts: list[float] = []
+    used: list[float] = []
     taken: list[tuple[Memory, Memory]] = []
     for _ in range(ROUNDS):
         began = time.monotonic()
@@ -134,6 +135,7 @@ def _figures(
         ):
             process.until_ready(agent, node)
             starts.append(time.monotonic() - began)
+            used.append(agent.cpu())
             time.sleep(SETTLED)  # what is waited for is that nothing happens any more
             taken.append((agent.memory(), vip.memory()))
     together = [(one.pss + other.pss) / MIB for one, other in taken]
@@ -145,5 +147,6 @@ def _figures(
         yield Figure(f"{kind}-{name}-peak", median(one.peak for one in of_it) / MIB, "MiB")
     # The first start of a kind finds a kernel without us; the others are restarts.
     yield Figure(f"start-{kind}", starts[0], "s", START)
-    yield Figure(f"restart-{kind}", median(starts[1:]), "s", START)
-    yield Figure(f"restart-{kind}-spread", spread(starts[1:]), "s")
+    yield Figure(f"start-{kind}-cpu", used[0], "s")
+    yield from summary(f"restart-{kind}", starts[1:], unit="s", goal=START)
+    yield Figure(f"restart-{kind}-cpu", median(used[1:]), "s")

@@ -1,6 +1,7 @@
 """The processes of a node, as its pod runs them: in its namespace, with a service account."""
 
 import http.client
+import os
 import subprocess
 import sys
 import time
@@ -75,6 +76,13 @@ class Process:
         return memory(
             folder.joinpath("smaps_rollup").read_text(), folder.joinpath("status").read_text()
         )
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used since it began."""
+        fields = (
+            Path("/proc", str(self._process.pid), "stat").read_text().rpartition(")")[2].split()
+        )
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): 14, 15
 
     def check(self) -> None:
         """Raises RuntimeError with its last words if it has ended."""
