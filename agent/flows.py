@@ -71,20 +71,23 @@ def purge(before: NodeView | None, after: NodeView, *, left: Iterable[IPAddress]
         (id_ << 16, FLOW_ID_MASK) if id_ in gone else (id_ << 16 | LOCAL, FLOW_ID_MASK | LOCAL)
         for id_ in changed
     )
-    stale = {
-        key
-        for key in before.policies.keys() | after.policies.keys()
-        # Most are the same object still, which is quicker to see than that they are equal.
-        if before.policies.get(key) is not after.policies.get(key)
-        and before.policies.get(key) != after.policies.get(key)
-    }
+    stale = set() if before.policies == after.policies else _changed(before, after)
     pods = (
         address
         for address in before.pods.keys() | after.pods.keys()
         if before.pods.get(address) != after.pods.get(address)
-        or not stale.isdisjoint(after.pods.get(address, ()))
+        or (stale and not stale.isdisjoint(after.pods.get(address, ())))
     )
     return Purge(marks, frozenset(pods))
+
+
+def _changed(before: NodeView, after: NodeView) -> set[str]:
+    """The policies that are not what they were, by key."""
+    return {
+        key
+        for key in before.policies.keys() | after.policies.keys()
+        if before.policies.get(key) != after.policies.get(key)
+    }
 
 
 class Verdicts:

@@ -16,6 +16,8 @@ from outgate.rules.kernel import NftKernel
 from outgate.rules.model import Transaction
 from outgate.tunnel.kernel import MeshKernel
 
+_DEFAULTS = DataPathSettings()
+
 
 class TimedNft(NftKernel):
     """The kernel edge, and how long its last transaction took: wall and CPU, in ms."""
@@ -42,9 +44,10 @@ class Node:
         *,
         netns: Path | None = None,
         conntrack: Callable[[], AbstractContextManager[Flows]] = Conntrack,
+        settings: DataPathSettings = _DEFAULTS,
     ) -> None:
         self._maker = ViewMaker()
-        self.settings = DataPathSettings()
+        self.settings = settings
         self.nft = TimedNft(netns=netns)
         mesh = MeshKernel(self.settings, namespace=netns)
         self._programmer = Programmer(

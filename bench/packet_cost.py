@@ -18,6 +18,7 @@ from bench.path import NODE, Path
 from bench.wire import Batch, datagram, pin
 from bench.workload import PODS, destination4, pod_address4, workload
 from outgate.agent.conntrack import Conntrack
+from outgate.api.view import DataPathSettings
 
 SIZES = (0, 1, 100, 1_000, 10_000)
 FLOWS = 1024
@@ -90,6 +91,7 @@ def _variants(size: int) -> Iterator[Variant]:
     yield _outgate(size, here=True)
     if not size:
         return
+    yield _outgate(size, here=True, counters=False)
     yield _outgate(size, here=False)
     for name, program in rulewise.KINDS.items():
         path = Path()
@@ -97,7 +99,7 @@ def _variants(size: int) -> Iterator[Variant]:
         yield Variant(name, size, path, NODE)
 
 
-def _outgate(policies: int, *, here: bool) -> Variant:
+def _outgate(policies: int, *, here: bool, counters: bool = True) -> Variant:
     """The node holds the egress address itself (`outgate`), or another one does (`tunnel`)."""
     path = Path()
     snapshot = workload(policies=policies)
@@ -107,10 +109,16 @@ def _outgate(policies: int, *, here: bool) -> Variant:
         places = keyed(tunnel("node-a", 1, mark=1), tunnel("node-b", 2, mark=2))
         snapshot = replace(snapshot, gateways=keyed(held), tunnels=places)
     namespace = path.node
-    Node(netns=namespace.path, conntrack=lambda: namespace.inside(Conntrack)).program(snapshot)
+    node = Node(
+        netns=namespace.path,
+        conntrack=lambda: namespace.inside(Conntrack),
+        settings=DataPathSettings(counters=counters),
+    )
+    node.program(snapshot)
     if not here:
         return Variant("tunnel", policies, path, None)
-    return Variant("outgate", policies, path, IPv4Address(EIP4) if policies else NODE)
+    name = "outgate" if counters else "uncounted"
+    return Variant(name, policies, path, IPv4Address(EIP4) if policies else NODE)
 
 
 def _measure(
@@ -159,7 +167,7 @@ def _figures(groups: Mapping[int, list[Variant]]) -> Iterator[Figure]:
         for size, (none, *others) in groups.items():
             for variant in others:
                 name = f"{kind}-{variant.name}-{size}"
-                goal = GOAL if variant.name == "outgate" else None
+                goal = GOAL if variant.name in ("outgate", "uncounted") else None
                 against = ratios(variant.cost[kind], none.cost[kind])
                 yield from summary(name, against, unit="x", goal=goal)
         by_size = {

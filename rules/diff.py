@@ -106,6 +106,8 @@ def _change_elements(have: Table, want: Table) -> Iterator[Operation]:
     for name in sorted(have.sets):
         old = have.sets[name]
         new = want.sets[name].elements if name in want.sets else {}
+        if new is old.elements:
+            continue
         gone = frozenset(
             key for key, data in old.elements.items() if key not in new or new[key] != data
         )
@@ -114,6 +116,8 @@ def _change_elements(have: Table, want: Table) -> Iterator[Operation]:
     for name in sorted(want.sets):
         set_ = want.sets[name]
         before = have.sets[name].elements if name in have.sets else {}
+        if before is set_.elements:
+            continue
         added = {
             key: data
             for key, data in set_.elements.items()

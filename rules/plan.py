@@ -64,9 +64,10 @@ _FAST = frozenset(
 class ClassPart:
     """A class in one family: its chain, and its maps by name.
 
-    policies: what it was made of, in the order of the list, each with its number.
+    keys, policies: what it was made of, in the order of the list, each policy with its number.
     """
 
+    keys: Keys
     policies: tuple[tuple[PolicyView, int], ...]
     chain: Chain
     maps: Mapping[str, Set]
@@ -74,13 +75,14 @@ class ClassPart:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A ruleset, and the names of what it is about.
+    """A ruleset, what it is about, and the names that this has.
 
     classes: the id of each list of policies. numbers: that of each policy, in counters' keys.
     held: what its addresses are held for. parts: the classes, by family and id.
     """
 
     ruleset: Ruleset
+    policies: Mapping[str, PolicyView] = field(default_factory=dict)
     held: tuple[HeldEgress, ...] = ()
     classes: Mapping[Keys, int] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
@@ -113,11 +115,12 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
             {(peer.mac,): f"goto {_from(peer.index)}" for peer in sources},
         ),
     }
-    numbers = policy_numbers(view.policies.values())
+    same = view.policies == before.policies
+    numbers = before.numbers if same else policy_numbers(view.policies.values())
     if settings.counters:
-        sets |= _counters(numbers)
+        sets |= _counters(numbers, last if same else {})
     classes = class_ids((keys for keys in view.pods.values() if keys), before=before.classes)
-    parts = _parts(view, classes, numbers, before.parts)
+    parts = _parts(view, classes, numbers, before.parts, same=same)
     for (version, id_), part in parts.items():
         chains[_class(version, id_)] = part.chain
         sets |= part.maps
@@ -129,7 +132,7 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     }
     if settings.reply_route and candidate:
         tables["netdev"] = _node_table(peers, settings)
-    return Planned(Ruleset(tables), view.held, classes, numbers, parts)
+    return Planned(Ruleset(tables), view.policies, view.held, classes, numbers, parts)
 
 
 def is_candidate(node: MeshNode) -> bool:
@@ -162,10 +165,13 @@ def _next_hops(view: NodeView, gateways: Mapping[str, int]) -> Elements:
     return elements
 
 
-def _counters(numbers: Mapping[str, int]) -> dict[str, Set]:
+def _counters(numbers: Mapping[str, int], last: Mapping[str, Set]) -> dict[str, Set]:
     """Sets whose elements, the numbers of policies, count what they match."""
+    known = last.get("policy_out")
     counted = SetType(("mark",), counted=True)
-    policies: Elements = {(LOCAL | number,): None for number in numbers.values()}
+    policies: Elements = (
+        known.elements if known else {(LOCAL | number,): None for number in numbers.values()}
+    )
     return {f"policy_{what}": Set(counted, policies) for what in ("out", "in", "dropped")}
 
 
@@ -174,23 +180,32 @@ def _parts(
     classes: Mapping[Keys, int],
     numbers: Mapping[str, int],
     before: Mapping[tuple[Version, int], ClassPart],
+    *,
+    same: bool,
 ) -> Mapping[tuple[Version, int], ClassPart]:
+    """same: no policy has changed, so that a class of the same list hasn't either."""
     used = {(_version(pod), keys) for pod, keys in view.pods.items() if keys}
     parts: dict[tuple[Version, int], ClassPart] = {}
     for version, keys in sorted(used):
         name = version, classes[keys]
+        known = before.get(name)
+        if known and same and known.keys == keys:
+            parts[name] = known
+            continue
         policies = tuple(
             (policy, numbers.get(policy.key, UNCOUNTED))
             for policy in map(view.policies.__getitem__, keys)
         )
-        known = before.get(name)
-        same = known is not None and known.policies == policies
-        parts[name] = known if known and same else _part(policies, classes[keys], version=version)
+        alike = known is not None and known.policies == policies
+        parts[name] = known if known and alike else _part(keys, policies, name)
     return parts
 
 
-def _part(policies: tuple[tuple[PolicyView, int], ...], id_: int, *, version: Version) -> ClassPart:
+def _part(
+    keys: Keys, policies: tuple[tuple[PolicyView, int], ...], name: tuple[Version, int]
+) -> ClassPart:
     """Single addresses in a hash: an interval map takes 64 ms to lose one of 10,000 elements."""
+    version, id_ = name
     number_of = {policy.key: number for policy, number in policies}
     singles: dict[Key, Value | None] = {}
     spans: dict[Key, Value | None] = {}
@@ -208,7 +223,7 @@ def _part(policies: tuple[tuple[PolicyView, int], ...], id_: int, *, version: Ve
         maps[single] = Set(SetType((address,), "mark"), singles)
     if spans:
         maps[spanning] = Set(SetType(("nf_proto", address), "mark", interval=True), spans)
-    return ClassPart(policies, class_chain(version, single=single, spans=spanning), maps)
+    return ClassPart(keys, policies, class_chain(version, single=single, spans=spanning), maps)
 
 
 def _family_sets(
