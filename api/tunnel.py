@@ -11,6 +11,7 @@ from msgspec import Meta
 from outgate.api.cel import Rule, checked, say
 from outgate.api.meta import Conditions, ObjectMeta, Wire
 from outgate.api.netrules import plain_address
+from outgate.api.view import INDEX_MAX
 
 _MAC = "^02(:[0-9a-f]{2}){5}$"
 _MAC_FORM = "not a MAC of the tunnel: write 02 and five more bytes, such as 02:00:5e:00:53:01"
@@ -26,7 +27,7 @@ class EgressTunnelSpec(Wire, frozen=True, kw_only=True):
     node, for gateway candidates only: 0 on the others.
     """
 
-    index: Annotated[int, Meta(ge=1, le=65535)]
+    index: Annotated[int, Meta(ge=1, le=INDEX_MAX)]
     mac: Annotated[
         str,
         Meta(

@@ -12,9 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TypeVar
 
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
-from outgate.api.view import TUNNEL_SUBNET4, TUNNEL_SUBNET6
+from outgate.api.view import INDEX_MAX, TUNNEL_SUBNET4, TUNNEL_SUBNET6
 
-INDEX_MAX = 65535
 MAC_PROBES = 64  # 2^40 MACs: one probe is nearly always enough
 
 T = TypeVar("T", bound=Hashable)
