@@ -1,0 +1,30 @@
+"""Who should hold an address: rendezvous hashing, the same on every node. Pure.
+
+The weight is the controller's (`outgate.controller.assign`), so that both name the same heir.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+
+from outgate.api.view import IPAddress
+
+
+@lru_cache(maxsize=65536)
+def ranking(gateway: str, key: str, nodes: frozenset[str]) -> tuple[str, ...]:
+    """The nodes by falling weight: the first is the heir, the next would be if it were gone."""
+    return tuple(sorted(nodes, key=lambda node: (_weight(gateway, key, node), node), reverse=True))
+
+
+def heir(gateway: str, address: IPAddress, nodes: frozenset[str]) -> str:
+    """The node that should have the address; "" of no nodes."""
+    return next(iter(ranking(gateway, str(address), nodes)), "")
+
+
+def rank(gateway: str, key: str, nodes: Iterable[str], *, node: str) -> int:
+    """The node's place in line among the nodes, from 0."""
+    return ranking(gateway, key, frozenset(nodes) | {node}).index(node)
+
+
+def _weight(gateway: str, key: str, node: str) -> bytes:
+    return blake2b("\0".join((gateway, key, node)).encode(), digest_size=8).digest()

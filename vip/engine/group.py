@@ -1,0 +1,285 @@
+"""One gateway on this node: what it is told, what it concludes, in the order of a turn.
+
+A turn looks at everything that is known and does what is due; it is made whenever something that
+may matter has changed, and when its own `wake` comes. Missing one does no harm: the next one sees
+the same. Taking addresses is `outgate.vip.engine.taking`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from outgate.api.view import IPAddress
+from outgate.vip.engine import evidence, rights
+from outgate.vip.engine.actions import Action, Report
+from outgate.vip.engine.election import rank
+from outgate.vip.engine.events import Membership, Record
+from outgate.vip.engine.evidence import FOREVER, Evidence
+from outgate.vip.engine.holds import Holds
+from outgate.vip.engine.peers import NEVER, Peer, Peers
+from outgate.vip.engine.requests import Request, Requests
+from outgate.vip.engine.roster import Roster
+from outgate.vip.engine.settings import Settings
+from outgate.vip.engine.words import Say
+
+TURN = 0.3
+"""Seconds that each next member in line waits to depose a silent one, should the first not."""
+
+
+class Group:
+    """What this node knows and does about one gateway. `taking` adds what it is about to take."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        *,
+        node: str,
+        boot: int,
+        settings: Settings,
+        peers: Peers,
+        requests: Requests,
+    ) -> None:
+        self.gateway = membership.gateway
+        self.membership = membership
+        self.node, self.boot, self.settings = node, boot, settings
+        self.peers, self.requests = peers, requests
+        self.roster = Roster()
+        self.holds = Holds(self.gateway, node=node, settings=settings)
+        self.fit = True
+        self.highest = 0
+        self.wake = NEVER
+        self.others: tuple[Peer, ...] = ()
+        self.silent: tuple[Peer, ...] = ()
+        self.heard: tuple[Peer, ...] = ()
+        self.suspects: tuple[Peer, ...] = ()
+        self.joined_at = NEVER
+        self.renewed = NEVER
+        self.renewed_order = -1
+        self.leased = NEVER
+        self.known = Evidence(NEVER, NEVER, NEVER, NEVER)
+        self._relied = NEVER
+        self._met: set[str] = set()
+        self._read_now = False
+
+    # What it is told.
+
+    def told(self, membership: Membership) -> None:
+        """Takes the agent's word."""
+        self.membership = membership
+        for node in membership.members:
+            if node != self.node:
+                self.peers.get(node)
+
+    def hear(self, peer: Peer, say: Say) -> None:
+        """Takes a peer's word on the gateway, from its newest heartbeat."""
+        if self.node not in say.out and peer.echoed >= self.joined_at:
+            self._met.add(peer.node)
+        word = peer.word
+        if say.out and word is not None and word.roster_age < FOREVER and peer.echoed > NEVER:
+            age = word.roster_age * self.settings.skew
+            self.roster.hearsay(say.out - {self.node}, known=peer.echoed - age)
+        if self.node in say.out or (say.inside and self.roster.out(peer.node) is not None):
+            self._read_now = True
+        self.highest = max(self.highest, say.epoch)
+
+    def read(self, records: Iterable[Record], *, asked: float, now: float) -> None:
+        """Takes the gateway's Leases, as they were read."""
+        self.roster.read(records, asked=asked, now=now)
+        self._read_now = False
+
+    def swapped(self, record: Record, request: Request, *, now: float) -> None:
+        """Takes that our write of a Lease was done."""
+        asked = request.sent
+        if record.node == self.node:
+            if asked < self.renewed:
+                return  # a late answer; a later write has been answered
+            before = self.roster.records.get(self.node)
+            if before is None or not before.inside:
+                self.joined_at = now
+                self._met.clear()
+            self.renewed, self.renewed_order = asked, request.order
+            self.leased = asked + record.term if record.term else NEVER
+        self.roster.swapped(record, asked=asked, now=now)
+
+    def refused(self) -> None:
+        """Takes that a write was refused: what we know of the Leases is old."""
+        self._read_now = True
+
+    # What follows.
+
+    def look(self, *, now: float) -> None:
+        """Sorts the members into those that are heard, and the silent."""
+        names = set(self.membership.members)
+        names.update(node for node, record in self.roster.records.items() if record.inside)
+        for peer in self.peers.by_node.values():
+            word = peer.word
+            if word is not None and self.gateway in word.says:
+                if not self.peers.silent(peer, now=now):
+                    names.add(peer.node)
+                if word.says[self.gateway].epoch > self.highest:
+                    self.highest = word.says[self.gateway].epoch
+        names.discard(self.node)
+        self.others = tuple(self.peers.get(node) for node in sorted(names))
+        self.silent = tuple(p for p in self.others if self.peers.silent(p, now=now))
+        self.heard = tuple(p for p in self.others if p not in self.silent)
+        self.highest = max(self.highest, self.roster.epoch)
+        suspicion = self.settings.interval
+        self.suspects = tuple(p for p in self.heard if now >= self.peers.silent_from(p) - suspicion)
+        self.wake = min(
+            (
+                self.peers.silent_from(p) - (0 if p in self.suspects else suspicion)
+                for p in self.heard
+            ),
+            default=FOREVER,
+        )
+
+    def weigh(self) -> Evidence:
+        """What speaks for holding now."""
+        leased = self.leased if self.inside else NEVER
+        self.known = evidence.gather(
+            self.others, gateway=self.gateway, roster=self.roster, leased=leased
+        )
+        return self.known
+
+    @property
+    def inside(self) -> bool:
+        """Whether this process' own Lease says that it is in, as far as known."""
+        mine = self.roster.records.get(self.node)
+        return mine is not None and mine.inside and mine.boot == self.boot
+
+    def joined(self, now: float) -> bool:
+        """Whether it has been in for so long that nobody goes by Leases from before."""
+        return self.inside and now >= self.joined_at + self.settings.outlast(
+            self.settings.roster_age
+        )
+
+    def met(self, node: str, *, now: float) -> bool:
+        """Whether the member has reckoned with us since we came back, or has had time to."""
+        return node in self._met or now >= self.joined_at + self.settings.outlast(
+            self.settings.settle
+        )
+
+    def knows(self, node: str) -> bool:
+        """Whether the member has reckoned with us since we came back."""
+        return node in self._met
+
+    def powerless(self, node: str, *, now: float) -> bool:
+        """Whether a member that is out can have kept nothing from when it was in."""
+        record = self.roster.records.get(node)
+        if record is None:
+            return self.roster.asked > NEVER
+        if self.met(node, now=now):
+            return True
+        seen = self.roster.seen(node) + self.settings.outlast(self.settings.isolation)
+        return not record.inside and now >= seen
+
+    def waits_for(self, counter: int) -> bool:
+        """Whether some member that is in has not heard our heartbeat of that counter."""
+        return any(p.echo < counter and self.roster.out(p.node) is None for p in self.others)
+
+    def long_until(self, began: float) -> float:
+        """How long all that have heard of the restart leave the addresses alone."""
+        return min(began + self.settings.restart, self.known.out_known + self.settings.settle)
+
+    def keep(self, *, now: float) -> Iterator[Action]:
+        """Holds what may be held, and lets the rest go."""
+        mine = self.roster.records.get(self.node)
+        if mine is not None and not mine.inside and self.holds.epochs:
+            yield Report(self.gateway, "Deposed")
+            yield from self.holds.release(self.holds.epochs, why="deposed")
+        for peer in self.heard:
+            say = self.say_of(peer)
+            if say is not None and self.holds.epochs:
+                lost = self.holds.superseded(say, peer.node)
+                yield from self.holds.release(lost, why="superseded", to=peer.node)
+        outside = self.holds.epochs.keys() - self.membership.addresses
+        yield from self.holds.release(outside, why="unused")
+        yield from self.holds.keep(self.weigh(), self.others, peers=self.peers, now=now)
+
+    def ask(self, *, now: float) -> Iterator[Action]:
+        """What is due at the API server: readings, the own Lease, deposing the silent."""
+        s = self.settings
+        urgent = self._read_now or any(
+            self.roster.out(p.node) is None for p in self.silent + self.suspects
+        )
+        if now >= self.roster.asked + (s.roster_age / 2 if urgent else s.settle / 3):
+            read = self.requests.read(now=now, most=s.api_gap if urgent else s.roster_age / 2)
+            yield from () if read is None else (read,)
+        elif self._read_now:
+            read = self.requests.read(now=now, most=s.renew)
+            yield from () if read is None else (read,)
+        mine = self._own_lease(now)
+        if mine is not None:
+            write = self.requests.write(mine, now=now, order=self.roster.order)
+            if write is not None:
+                if not mine.term:
+                    self.leased = NEVER  # from now on, others may see that nobody relies on it
+                yield write
+        if self.inside:
+            for record in self._deposable(now):
+                write = self.requests.write(record, now=now)
+                yield from () if write is None else (write,)
+
+    def _own_lease(self, now: float) -> Record | None:
+        """The own Lease as it should be written now, if so."""
+        s = self.settings
+        mine = self.roster.records.get(self.node)
+        if mine is None:
+            if self.roster.asked == NEVER:
+                return None
+            return Record(self.gateway, self.node, self.highest + 1, self.boot, True, 0.0)
+        if not mine.inside:
+            return replace(mine, epoch=self.highest + 1, boot=self.boot, inside=True, term=0.0)
+        if mine.boot != self.boot:
+            return replace(mine, boot=self.boot, term=0.0)
+        relies = bool(self.holds.epochs) and self.known.wants_lease(now=now, settings=s)
+        if relies:
+            self._relied = now
+            if not mine.term or now >= self.renewed + s.renew:
+                return replace(mine, epoch=self.highest, term=s.term)
+            return None
+        term = mine.term if now < self._relied + s.term else 0.0
+        learned = max(
+            (out.learned for p in self.silent if (out := self.roster.out(p.node))), default=-1
+        )
+        due = self.renewed + (s.renew if term else s.keepalive)
+        if term != mine.term or learned > self.renewed_order or now >= due:
+            return replace(mine, epoch=self.highest, term=term)
+        return None
+
+    def _deposable(self, now: float) -> Iterator[Record]:
+        for one in self.gone(now=now):
+            record = self.roster.records.get(one.peer.node)
+            if record is None or not record.inside or one.lapsed == FOREVER:
+                continue
+            line = {self.node, *(peer.node for peer in self.heard)}
+            place = rank(self.gateway, one.peer.node, line, node=self.node)
+            due = one.lapsed + place * TURN
+            if now < due:
+                self.wake = min(self.wake, due)
+            elif not self.met(one.peer.node, now=now):
+                self.wake = min(self.wake, now + self.settings.interval)
+            elif rights.may_depose(record, roster=self.roster, settings=self.settings, now=now):
+                yield replace(record, epoch=self.highest + 1, inside=False, term=0.0)
+
+    def gone(self, *, now: float) -> tuple[rights.Gone, ...]:
+        """The silent members, and when each one's addresses have lapsed."""
+        return rights.gone(
+            self.silent,
+            self.heard,
+            gateway=self.gateway,
+            peers=self.peers,
+            settings=self.settings,
+            now=now,
+        )
+
+    def say_of(self, peer: Peer) -> Say | None:
+        """What the peer last said about this gateway."""
+        return None if peer.word is None else peer.word.says.get(self.gateway)
+
+    def holder(self, address: IPAddress) -> Peer | None:
+        """The heard member that holds the address."""
+        for peer in self.heard:
+            say = self.say_of(peer)
+            if say is not None and say.holds(address):
+                return peer
+        return None

@@ -1,0 +1,129 @@
+"""What this node holds of one gateway, until when, and how it goes on or ends."""
+
+from collections.abc import Iterable, Sequence
+
+from outgate.api.view import IPAddress
+from outgate.vip.engine import evidence
+from outgate.vip.engine.actions import Action, Probe, Refresh, Release, Report
+from outgate.vip.engine.evidence import SPARSE, Evidence
+from outgate.vip.engine.peers import NEVER, Peer, Peers
+from outgate.vip.engine.settings import Partition, Settings
+from outgate.vip.engine.words import Claim, Say
+
+WORTH = 0.005
+"""Seconds by which a hold must get longer to be worth a transaction."""
+
+GUARDS = 8
+"""Addresses asked for in one interval while alone: a segment that heals does so for all of them."""
+
+
+class Holds:
+    """The addresses that this node holds, all until the same time (ours, seconds).
+
+    alone: whether it goes on without anybody's word (`partition: Availability`).
+    adopting: whether they are as the process before this one has left them. announced: the lease
+    that our heartbeats tell, in seconds: no shorter than what the kernel may still have.
+    """
+
+    def __init__(self, gateway: str, *, node: str, settings: Settings) -> None:
+        self._gateway, self._node, self._settings = gateway, node, settings
+        self.announced = settings.lease
+        self.adopting = False
+        self.epochs: dict[IPAddress, int] = {}
+        self.until = NEVER
+        self.alone = False
+        self._wake = NEVER
+        self._guarded = NEVER
+        self._turn = 0
+
+    def claims(self) -> tuple[Claim, ...]:
+        """The addresses by epoch, for the heartbeat."""
+        by_epoch: dict[int, set[IPAddress]] = {}
+        for address, epoch in self.epochs.items():
+            by_epoch.setdefault(epoch, set()).add(address)
+        return tuple(Claim(epoch, frozenset(by_epoch[epoch])) for epoch in sorted(by_epoch))
+
+    def wake(self) -> float:
+        """When there is something to do about it, if nothing is heard until then."""
+        return self._wake if self.epochs else evidence.FOREVER
+
+    def allowed(
+        self, known: Evidence, others: Sequence[Peer], *, peers: Peers, now: float
+    ) -> tuple[float, bool]:
+        """Until when holding is allowed by all that is known now, and whether that is alone.
+
+        Never longer than one lease from now: a process that hangs is silenced by its kernel.
+        """
+        s = self._settings
+        until, alone = known.until(settings=s), False
+        if until < now + s.lease / 4 and s.partition is Partition.AVAILABILITY:
+            weak, by_itself = evidence.unopposed(others, peers=peers, settings=s, now=now)
+            if weak > until:
+                until, alone = weak, by_itself
+        return min(until, now + s.lease), alone
+
+    def keep(
+        self, known: Evidence, others: Sequence[Peer], *, peers: Peers, now: float
+    ) -> Iterable[Action]:
+        """Refreshes what is still held; gives up what the kernel has given up already."""
+        if not self.epochs:
+            return
+        if now >= self.until:
+            yield from self.release(self.epochs.keys(), why="lapsed")
+            return
+        until, alone = self.allowed(known, others, peers=peers, now=now)
+        if self.adopting:
+            # What a restart has left lives long; others hear of a short lease when it is short.
+            if until > now + WORTH:
+                self.adopting, self.until = False, until
+                self.announced = self._settings.lease
+                yield Refresh(self._gateway, frozenset(self.epochs), until)
+        elif until > self.until + WORTH:
+            self.until = until
+            yield Refresh(self._gateway, frozenset(self.epochs), until)
+        if alone and not self.alone:
+            yield Report(self._gateway, "Alone")
+        self.alone = alone
+        soon = self.until - self._settings.lease / 4
+        sparse = known.newest + SPARSE * self._settings.interval
+        self._wake = min(
+            soon if soon > now else self.until, sparse if sparse > now else evidence.FOREVER
+        )
+
+    def guard(self, probe: int, *, now: float) -> Probe | None:
+        """While alone: the question whether still nobody else answers, once an interval."""
+        if not self.alone or not self.epochs or now < self._guarded + self._settings.interval:
+            return None
+        self._guarded = now
+        ordered = sorted(self.epochs, key=lambda a: (a.version, int(a)))
+        self._turn = (self._turn + GUARDS) % len(ordered) if len(ordered) > GUARDS else 0
+        some = frozenset((ordered + ordered)[self._turn : self._turn + GUARDS])
+        return Probe(probe, some, 1, self._settings.interval)
+
+    def take(self, addresses: Iterable[IPAddress], *, epoch: int, until: float) -> None:
+        """Holds these, too. All are then held until the earlier of both times."""
+        self.until = min(self.until, until) if self.epochs else until
+        self._wake = self.until - self._settings.lease / 4
+        for address in addresses:
+            self.epochs[address] = epoch
+
+    def release(
+        self, addresses: Iterable[IPAddress], *, why: str, pass_on: float = 0.0, to: str = ""
+    ) -> Iterable[Action]:
+        """Lets go of those of the addresses that are held."""
+        gone = frozenset(addresses) & self.epochs.keys()
+        if gone:
+            for address in gone:
+                del self.epochs[address]
+            yield Release(self._gateway, gone, why, pass_on, to)
+        if not self.epochs:
+            self.alone = False
+
+    def superseded(self, say: Say, node: str) -> frozenset[IPAddress]:
+        """Those that a member holds by a higher epoch; of equal ones, the greater name stays."""
+        return frozenset(
+            address
+            for claim in say.claims
+            for address in claim.addresses & self.epochs.keys()
+            if (claim.epoch, node) > (self.epochs[address], self._node)
+        )

@@ -1,0 +1,103 @@
+"""What this node has heard of the others, and what they have heard of it.
+
+A peer's acknowledgement counts from when the acknowledged heartbeat was *sent*: whatever delay,
+pause or reordering came between, the peer can't have called this node silent before that. A peer
+that this node has called silent is not acknowledged for a while, for somebody may act on it.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from outgate.vip.engine.settings import Settings
+from outgate.vip.engine.words import Heard, Hearing, Heartbeat
+
+NEVER = float("-inf")
+REMEMBERED = 64
+"""Own heartbeats whose sending time is known: 6 s of them; an older echo is no evidence."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """One other node. Times are ours, in seconds.
+
+    heard: when its last heartbeat came. echoed, echo: when we sent the newest heartbeat of ours
+    that it had heard when it sent that, and its counter. granted: the same, of those that it
+    acknowledged as evidence. objects: whether it called us silent, in that heartbeat. accused:
+    when we last called it silent.
+    """
+
+    node: str
+    boot: int = 0
+    counter: int = 0
+    heard: float = NEVER
+    echoed: float = NEVER
+    echo: int = 0
+    granted: float = NEVER
+    objects: bool = False
+    accused: float = NEVER
+    word: Heartbeat | None = None
+
+
+class Peers:
+    """All other nodes. started: when this process did."""
+
+    def __init__(self, *, node: str, boot: int, started: float, settings: Settings) -> None:
+        self._node, self._boot, self._settings = node, boot, settings
+        self.started = started
+        self.by_node: dict[str, Peer] = {}
+        self._sent: deque[float] = deque(maxlen=REMEMBERED)
+        self.counter = 0
+
+    def get(self, node: str) -> Peer:
+        """The peer of that name, known from now on."""
+        peer = self.by_node.get(node)
+        if peer is None:
+            peer = self.by_node[node] = Peer(node)
+        return peer
+
+    def hear(self, heartbeat: Heartbeat, *, now: float) -> Peer | None:
+        """Takes a heartbeat; None if it is not newer than the last one of that node."""
+        peer = self.get(heartbeat.node)
+        if (heartbeat.boot, heartbeat.counter) <= (peer.boot, peer.counter):
+            return None
+        peer.boot, peer.counter = heartbeat.boot, heartbeat.counter
+        peer.heard, peer.word = now, heartbeat
+        mine = heartbeat.peers.get(self._node)
+        peer.objects = mine is not None and mine.hearing is Hearing.WITHHOLDS
+        if mine is None or mine.boot != self._boot:
+            return peer
+        back = self.counter - mine.counter
+        if 0 <= back < len(self._sent):
+            sent = self._sent[-1 - back]
+            if sent > peer.echoed:
+                peer.echoed, peer.echo = sent, mine.counter
+            if mine.hearing is Hearing.ACKNOWLEDGES and sent > peer.granted:
+                peer.granted = sent
+        return peer
+
+    def silent(self, peer: Peer, *, now: float) -> bool:
+        """Whether the peer has not been heard for the misses, or not since our start."""
+        return now >= self.silent_from(peer)
+
+    def silent_from(self, peer: Peer) -> float:
+        """When the peer counts as silent, unless it is heard again."""
+        return max(peer.heard, self.started) + self._settings.silence
+
+    def say(self, *, now: float) -> dict[str, Heard]:
+        """What our next heartbeat, sent now, says about the others."""
+        self.counter += 1
+        self._sent.append(now)
+        return {node: self._hearing(peer, now) for node, peer in self.by_node.items()}
+
+    def _hearing(self, peer: Peer, now: float) -> Heard:
+        since = max(peer.heard, self.started)
+        if now >= since + self._settings.silence:
+            peer.accused = now
+            hearing = Hearing.WITHHOLDS
+        elif now < peer.accused + self._settings.withhold:
+            hearing = Hearing.WITHHOLDS
+        elif not peer.counter or now < self.started + self._settings.withhold:
+            hearing = Hearing.NEW
+        else:
+            hearing = Hearing.ACKNOWLEDGES
+        return Heard(peer.boot, peer.counter, now - since, hearing)

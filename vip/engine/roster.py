@@ -1,0 +1,108 @@
+"""What is known of the members' Leases: who is in, who was deposed, and since when we know.
+
+A Lease says whether its node is in. Deposing is a compare-and-swap on the very version that was
+read, so that a renewal in between makes it fail. What a renewal is good for (`term`) stands in the
+Lease: a reader waits that long from when it first saw the version.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from outgate.vip.engine.events import Record
+from outgate.vip.engine.peers import NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A member that was deposed, or has no Lease: true at `known` at least.
+
+    learned: the place of this news among all such news (`Roster.order`).
+    """
+
+    known: float
+    learned: int
+
+
+class Roster:
+    """One gateway's Leases, as far as known. Times are ours, in seconds.
+
+    asked: when the request was sent whose answer this is. records: by node. order: how often
+    somebody was found to be out.
+    """
+
+    def __init__(self) -> None:
+        self.asked = NEVER
+        self.records: dict[str, Record] = {}
+        self.outs: dict[str, Out] = {}
+        self.epoch = 0
+        self.order = 0
+        self._seen: dict[str, float] = {}
+        self._swapped: dict[str, float] = {}
+
+    def read(self, records: Iterable[Record], *, asked: float, now: float) -> None:
+        """Takes a list that was asked for at `asked`, and came now."""
+        if asked < self.asked:
+            return
+        self.asked = asked
+        found = {record.node: record for record in records}
+        for node in sorted(self.records.keys() | found.keys()):
+            # A swap that ended after this was asked for may be missing in it.
+            if self._swapped.get(node, NEVER) <= asked:
+                self._take(node, found.get(node), now)
+        for node, record in self.records.items():
+            if record.inside:
+                self._inside(node, asked)
+            else:
+                self._outside(node, asked)
+
+    def swapped(self, record: Record, *, asked: float, now: float) -> None:
+        """Takes the Lease as a swap of ours has made it."""
+        self._swapped[record.node] = now
+        self._take(record.node, record, now)
+        if record.inside:
+            self.outs.pop(record.node, None)
+        else:
+            self._outside(record.node, asked)
+
+    def hearsay(self, nodes: Iterable[str], *, known: float) -> None:
+        """Takes that another member knows these to be out, at `known` at least."""
+        for node in nodes:
+            if known > self.asked or node not in self.records:
+                self._outside(node, known)
+
+    def out(self, node: str) -> Out | None:
+        """Since when the member is known to be out; None if it is in, or might be."""
+        out = self.outs.get(node)
+        if out is not None:
+            return out
+        if node not in self.records and self.asked > NEVER:
+            return Out(self.asked, 0)
+        return None
+
+    def seen(self, node: str) -> float:
+        """When the version of the Lease that is known was first seen."""
+        return self._seen.get(node, NEVER)
+
+    def _take(self, node: str, record: Record | None, now: float) -> None:
+        known = self.records.get(node)
+        if record is None:
+            self.records.pop(node, None)
+            self._seen.pop(node, None)
+        elif known is None or known.version != record.version:
+            self.records[node] = record
+            self._seen[node] = now
+            self.outs.pop(node, None)  # deposed again is learned again
+            self.epoch = max(self.epoch, record.epoch)
+
+    def _inside(self, node: str, asked: float) -> None:
+        out = self.outs.get(node)
+        if out is not None and out.known <= asked:
+            del self.outs[node]
+
+    def _outside(self, node: str, known: float) -> None:
+        before = self.outs.get(node)
+        if before is None:
+            self.order += 1
+            self.outs[node] = Out(known, self.order)
+        elif known > before.known:
+            self.outs[node] = Out(known, before.learned)
