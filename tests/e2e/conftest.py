@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from e2e import nodestate
-from e2e.world import CLIENTS, NAMESPACE, NODES, World, pod
+from e2e.world import NODES, World, gateway, populate
 
 from outgate.lab import Families, Lab, Options, product
 
@@ -28,54 +28,18 @@ def bare_lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def before(bare_lab: Lab) -> dict[str, nodestate.NodeState]:
+def before(bare_lab: Lab) -> dict[str, nodestate.State]:
     """What each node's kernel held before Outgate came."""
-    bare_lab.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    servers = [pod(f"server-{node}", node, {"app": "server"}, serve=True) for node in ("gw1", "w1")]
-    clients = [
-        pod(name, node, {"app": "client", "pod": name})
-        for name, node in zip(CLIENTS, NODES, strict=True)
-    ]
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "server", "namespace": NAMESPACE},
-        "spec": {
-            "selector": {"app": "server"},
-            "ports": [{"port": 80, "targetPort": 8080}],
-            "ipFamilyPolicy": "RequireDualStack",
-        },
-    }
-    bare_lab.kubectl(
-        "wait", "--for=create", "serviceaccount/default", "--namespace", NAMESPACE, "--timeout=30s"
-    )
-    bare_lab.apply({"apiVersion": "v1", "kind": "List", "items": [*servers, *clients, service]})
-    bare_lab.kubectl(
-        "wait", "pods", "--all", "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=60s"
-    )
+    populate(bare_lab)
     return {node: nodestate.read(bare_lab, node) for node in NODES}
 
 
 @pytest.fixture(scope="session")
-def world(bare_lab: Lab, before: dict[str, nodestate.NodeState]) -> World:
+def world(bare_lab: Lab, before: dict[str, nodestate.State]) -> World:
     """The lab with Outgate installed and the gateway `default` ready."""
     product.install(bare_lab, product.load(bare_lab, print))
     made = World(bare_lab)
-    gateway = {
-        "apiVersion": "outgate.dev/v1beta1",
-        "kind": "EgressGateway",
-        "metadata": {"name": "default"},
-        "spec": {
-            "ippools": {
-                "ipv4": ["172.30.0.100-172.30.0.119"],
-                "ipv6": ["fd00:30::100-fd00:30::11f"],
-                "ipv4DefaultEIP": "172.30.0.110",
-                "ipv6DefaultEIP": "fd00:30::110",
-                "reserved": ["172.30.0.119", "fd00:30::11f"],
-            },
-            "nodeSelector": {"selector": {"matchLabels": {"egressgateway": "true"}}},
-        },
-    }
-    made.apply(gateway)
-    made.wait_condition(gateway)
+    default = gateway(bare_lab)
+    made.apply(default)
+    made.wait_condition(default)
     return made

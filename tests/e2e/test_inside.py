@@ -36,11 +36,7 @@ def test_pod_to_pod_keeps_the_pods_address(
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_pod_to_cluster_ip_answers(everything: World, client: str, family: int) -> None:
-    ips = everything.lab.kubectl_json("get", "service", "server", "--namespace", NAMESPACE)["spec"][
-        "clusterIPs"
-    ]
-    address = next(ip for ip in ips if (":" in ip) == (family == 6))
-    assert "server-" in everything.fetch(client, address, 80)
+    assert "server-" in everything.fetch(client, everything.cluster_ip(family), 80)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

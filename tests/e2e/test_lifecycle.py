@@ -146,3 +146,20 @@ def test_cordoning_the_holder_moves_its_addresses_without_a_leak(world: World) -
         finally:
             world.lab.kubectl("uncordon", node)
         assert {str(s.source) for s in world.lab.outside_log(since=began)} == {EIP}
+
+
+def test_without_a_gateway_node_traffic_is_closed_and_kubectl_says_why(world: World) -> None:
+    policy = world.policy("nowhere", {"appliedTo": selected(pod="client-w1")})
+    with world.having(policy):
+        world.wait_source("client-w1", EIP)
+        world.lab.kubectl("label", "nodes", "gw1", "gw2", "egressgateway-")
+        try:
+            world.wait_condition(policy, "False", "NoEligibleNode")
+            world.wait_source("client-w1", "")
+            shown = world.lab.kubectl(
+                "get", "egp", "nowhere", "--namespace", NAMESPACE, "-o", "wide"
+            )
+            assert "NoEligibleNode" in shown
+        finally:
+            world.lab.kubectl("label", "nodes", "gw1", "gw2", "egressgateway=true")
+        world.wait_source("client-w1", EIP)

@@ -1,7 +1,9 @@
 """What the end-to-end tests share: client and server pods, policies that clean up, probes."""
 
 import contextlib
+import functools
 import http.client
+import itertools
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -49,6 +51,77 @@ def pod(
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
             "containers": [container],
+        },
+    }
+
+
+def populate(lab: Lab) -> None:
+    """The namespace `e2e` with a client on each node, two servers and a Service, all answering."""
+    lab.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    servers = [pod(f"server-{node}", node, {"app": "server"}, serve=True) for node in ("gw1", "w1")]
+    clients = [
+        pod(name, node, {"app": "client", "pod": name})
+        for name, node in zip(CLIENTS, NODES, strict=True)
+    ]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "server", "namespace": NAMESPACE},
+        "spec": {
+            "selector": {"app": "server"},
+            "ports": [{"port": 80, "targetPort": 8080}],
+            "ipFamilyPolicy": "PreferDualStack",
+        },
+    }
+    lab.kubectl(
+        "wait", "--for=create", "serviceaccount/default", "--namespace", NAMESPACE, "--timeout=30s"
+    )
+    lab.apply({"apiVersion": "v1", "kind": "List", "items": [*servers, *clients, service]})
+    lab.kubectl(
+        "wait", "pods", "--all", "--namespace", NAMESPACE, "--for=condition=Ready", "--timeout=60s"
+    )
+    world = World(lab)
+    for client, family in itertools.product(CLIENTS, families_of(lab)):
+        # kube-proxy is there a moment after the pods.
+        lab.wait("the Service to answer", functools.partial(_served, world, client, family))
+
+
+def _served(world: "World", client: str, family: int) -> bool:
+    try:
+        return "server-" in world.fetch(client, world.cluster_ip(family), 80)
+    except OSError:
+        return False
+
+
+def families_of(lab: Lab) -> tuple[int, ...]:
+    """The address families of the lab's pods."""
+    return tuple(network.version for network in lab.topology.pods)
+
+
+def gateway(lab: Lab) -> Json:
+    """The manifest of the gateway `default`, with pools in the lab's families."""
+    pools: dict[int, Json] = {
+        4: {
+            "ipv4": ["172.30.0.100-172.30.0.119"],
+            "ipv4DefaultEIP": "172.30.0.110",
+        },
+        6: {
+            "ipv6": ["fd00:30::100-fd00:30::11f"],
+            "ipv6DefaultEIP": "fd00:30::110",
+        },
+    }
+    reserved = {4: "172.30.0.119", 6: "fd00:30::11f"}
+    families = families_of(lab)
+    return {
+        "apiVersion": "outgate.dev/v1beta1",
+        "kind": "EgressGateway",
+        "metadata": {"name": "default"},
+        "spec": {
+            "ippools": {
+                **{key: value for family in families for key, value in pools[family].items()},
+                "reserved": [reserved[family] for family in families],
+            },
+            "nodeSelector": {"selector": {"matchLabels": {"egressgateway": "true"}}},
         },
     }
 
@@ -181,6 +254,13 @@ class World:
             self.lab.paths.netns(node), Protocol.HTTP, ip_address(OUTSIDE[family]), timeout=2.0
         )
         return str(answer.source)
+
+    def cluster_ip(self, family: int) -> str:
+        """The Service's address."""
+        service = self.lab.kubectl_json("get", "service", "server", "--namespace", NAMESPACE)
+        return next(
+            str(ip) for ip in service["spec"]["clusterIPs"] if ip_address(ip).version == family
+        )
 
     def pod_address(self, name: str, family: int, *, namespace: str = NAMESPACE) -> str:
         """A pod's address."""
