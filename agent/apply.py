@@ -5,7 +5,7 @@ the reverse. It remembers what it wrote, so that a small change is a small write
 it trusts nothing that it remembers.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -28,7 +28,7 @@ from outgate.tunnel.plan import plan as mesh_plan
 class Flows(Protocol):
     """Running flows: `Conntrack`, or a fake. Raises FlowsRefused."""
 
-    def flows(self, sources: Iterable[IPAddress] | None) -> Iterator[Flow]:
+    def flows(self, sources: Collection[IPAddress] | None) -> Iterator[Flow]:
         """Those of the sources, or all."""
 
     def delete(self, flows: Iterable[Flow]) -> int:

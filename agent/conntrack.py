@@ -7,7 +7,7 @@ An encoder of its own, since pyroute2 takes 0.75 ms for each entry that it reads
 import errno
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,8 @@ from outgate.api.view import IPAddress
 _CT_GET = 1 << 8 | 1
 _CT_DELETE = 1 << 8 | 2
 _TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _MARK, _ID, _ZONE, _MARK_MASK = 1, 2, 3, 8, 12, 18, 21
+_FILTER, _FILTER_ORIG_FLAGS = 25, 1
+_FILTER_BY_SOURCE = 1 << 0  # net/netfilter/nf_conntrack_netlink.c: CTA_FILTER_F_CTA_IP_SRC
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _PROTO_NUMBER, _PROTO_FROM, _PROTO_TO = 1, 2, 3
 _SOURCE_NAT = 1 << 4  # IPS_SRC_NAT
@@ -35,6 +37,9 @@ _NETLINK_NETFILTER = 12
 RECEIVE = 1 << 20
 BATCH = 64
 """Deletions that are sent before their answers are read."""
+
+FEW = 16
+"""Sources that the kernel is asked about one by one: it walks its whole table each time, 2 ms."""
 
 TIMEOUT = 10.0
 """Seconds that the kernel may take to answer."""
@@ -55,20 +60,40 @@ class Conntrack:
             raise FlowsRefused(f"no conntrack socket: {error}") from error
         self._seq = 0
 
-    def flows(self, sources: Iterable[IPAddress] | None) -> Iterator[Flow]:
+    def flows(self, sources: Collection[IPAddress] | None) -> Iterator[Flow]:
         """The entries whose first packet came from one of the sources; None: all entries."""
-        wanted = None if sources is None else frozenset(source.packed for source in sources)
-        self._send(_CT_GET, _REQUEST | _DUMP, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
+        if sources is None:
+            yield from self._flows(_every(socket.AF_UNSPEC), None)
+            return
+        four = frozenset(one.packed for one in sources if one.version == 4)
+        six = frozenset(one.packed for one in sources if one.version == 6)
+        if len(four) > FEW:
+            yield from self._flows(_every(socket.AF_INET), four)
+        else:
+            for source in sorted(four):
+                # A kernel older than 5.9 answers with everything.
+                yield from self._flows(_from(source), frozenset((source,)))
+        if six:
+            # Not by source: for IPv6 the kernel (6.18) leaves out the very one that is asked for.
+            yield from self._flows(_every(socket.AF_INET6), six)
+
+    def _flows(self, request: bytes, wanted: frozenset[bytes] | None) -> Iterator[Flow]:
+        self._send(_CT_GET, _REQUEST | _DUMP, request)
         for kind, payload in self._answers():
             if kind == _ERROR:
                 self._check("list conntrack entries", payload)
+            # The address as it stands in the message, before it is taken apart: 20 times as fast.
+            if wanted is not None and len(wanted) <= FEW:
+                message = payload.tobytes()
+                if not any(source in message for source in wanted):
+                    continue
             flow = _flow(payload, wanted)
             if flow is not None:
                 yield flow
 
     def bindings(self) -> Iterator[Binding]:
         """Of all source-translated flows, the address and port that their destination sees."""
-        self._send(_CT_GET, _REQUEST | _DUMP, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
+        self._send(_CT_GET, _REQUEST | _DUMP, _every(socket.AF_UNSPEC))
         for kind, payload in self._answers():
             if kind == _ERROR:
                 self._check("list conntrack entries", payload)
@@ -144,6 +169,19 @@ class Conntrack:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _every(family: int) -> bytes:
+    """What to ask for all entries of an address family."""
+    return struct.pack("=BBH", family, 0, 0)
+
+
+def _from(source: bytes) -> bytes:
+    """What to ask for the entries of one IPv4 source: the kernel leaves out the others."""
+    address = _attribute(_IP_SOURCE[socket.AF_INET], source)
+    tuple_ = _attribute(_TUPLE_ORIG, _attribute(_TUPLE_IP, address, nested=True), nested=True)
+    by_source = _attribute(_FILTER_ORIG_FLAGS, struct.pack("=I", _FILTER_BY_SOURCE))
+    return _every(socket.AF_INET) + tuple_ + _attribute(_FILTER, by_source, nested=True)
 
 
 def _flow(payload: memoryview, wanted: frozenset[bytes] | None) -> Flow | None:

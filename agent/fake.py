@@ -1,6 +1,6 @@
 """Running flows and a vip process in memory, with the refusals of the real ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +22,7 @@ class FakeConntrack:
             raise FlowsRefused("no conntrack socket")
         return self
 
-    def flows(self, sources: Iterable[IPAddress] | None) -> Iterator[Flow]:
+    def flows(self, sources: Collection[IPAddress] | None) -> Iterator[Flow]:
         """Those of the sources, or all."""
         wanted = None if sources is None else frozenset(sources)
         yield from [flow for flow in self.entries if wanted is None or flow.source in wanted]

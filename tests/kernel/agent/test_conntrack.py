@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from pyroute2 import netns
 
-from outgate.agent.conntrack import Conntrack
+from outgate.agent.conntrack import _CT_GET, _DUMP, _REQUEST, FEW, Conntrack, _from
 from outgate.agent.flows import Flow
 from outgate.agent.ports import Binding
 
@@ -98,6 +98,25 @@ def test_only_the_flows_of_the_pods_asked_for_are_read_and_deleted(space: str) -
     assert len(rest) == 5
 
 
+def test_the_flows_of_many_pods_are_read_in_one_go(space: str) -> None:
+    for number in range(1, 4):
+        entry(space, f"10.244.1.{number}", 1000 + number, mark=0)
+    many = [ip_address(f"10.244.1.{number}") for number in range(2, FEW + 4)]
+    flows = within(space, lambda conntrack: list(conntrack.flows(many)))
+    assert sorted(str(flow.source) for flow in flows) == ["10.244.1.2", "10.244.1.3"]
+
+
+def test_the_kernel_itself_leaves_out_what_is_not_asked_for(space: str) -> None:
+    for port in range(1000, 1010):
+        entry(space, POD if port % 2 else OTHER, port, mark=0)
+
+    def work(conntrack: Conntrack) -> list[tuple[int, memoryview]]:
+        conntrack._send(_CT_GET, _REQUEST | _DUMP, _from(ip_address(POD).packed))
+        return list(conntrack._answers())
+
+    assert len(within(space, work)) == 5
+
+
 def test_deleting_by_mark_spares_other_marks(space: str) -> None:
     entry(space, POD, 1001, mark=7 << 16)
     entry(space, POD, 1002, mark=7 << 16 | 3)
@@ -112,18 +131,21 @@ def test_deleting_by_mark_spares_other_marks(space: str) -> None:
 
 def test_ipv6_entries_are_read_and_deleted(space: str) -> None:
     run("ip", "-n", space, "link", "set", "lo", "up")
-    run("ip", "-n", space, "addr", "add", "2001:db8::5/128", "dev", "lo", "nodad")
+    for address in ("2001:db8::5", "2001:db8::6"):
+        run("ip", "-n", space, "addr", "add", f"{address}/128", "dev", "lo", "nodad")
     # Tracking starts with the first rule that asks for it.
     rule = "add table inet t; add chain inet t c { type filter hook output priority 0; }; "
     run("ip", "netns", "exec", space, "nft", rule + "add rule inet t c ct state new accept")
 
     def work(conntrack: Conntrack) -> tuple[list[Flow], int]:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
-            sender.bind(("2001:db8::5", 0))
-            sender.sendto(b"x", ("2001:db8::5", 9))
+        for address in ("2001:db8::5", "2001:db8::6"):
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+                sender.bind((address, 0))
+                sender.sendto(b"x", (address, 9))
         flows = list(conntrack.flows([ip_address("2001:db8::5")]))
         return flows, conntrack.delete(flows)
 
     flows, deleted = within(space, work)
     assert flows and deleted == len(flows)
+    assert {flow.source for flow in flows} == {ip_address("2001:db8::5")}
     assert flows[0].destination == flows[0].bound == ip_address("2001:db8::5")
