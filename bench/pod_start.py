@@ -97,9 +97,14 @@ def run() -> tuple[Figure, ...]:
             ):
                 process.until_ready(agent, path.node)
                 until("the address is held", lambda: EIP4 in path.node.run("ip -4 addr"))
+                used = agent.cpu()
                 starts = _start_pods(cluster, path)
                 agent.check()
-    return tuple(figures(starts, rate=_rate(starts)))
+                used = agent.cpu() - used
+    return (
+        *figures(starts, rate=_rate(starts)),
+        Figure("cpu", used / len(starts) * 1e3, "ms"),
+    )
 
 
 def _fill(cluster: Cluster) -> None:
