@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from pyroute2 import netns
 
-from outgate.agent.conntrack import _CT_GET, _DUMP, _REQUEST, FEW, Conntrack, _from
+from outgate.agent.conntrack import _CT_GET, _DUMP, _REQUEST, FEW, MANY, Conntrack, _from
 from outgate.agent.flows import Flow
 from outgate.agent.ports import Binding
 
@@ -83,7 +83,11 @@ def test_bindings_say_which_port_is_used_towards_what(space: str) -> None:
     assert bindings == [Binding(eip, 1002, socket.IPPROTO_UDP, out, 53)]
 
 
-def test_only_the_flows_of_the_pods_asked_for_are_read_and_deleted(space: str) -> None:
+@pytest.mark.parametrize("many", [0, MANY])
+def test_only_the_flows_of_the_pods_asked_for_are_read_and_deleted(
+    space: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outgate.agent.conntrack.MANY", many)
     for port in range(1000, 1010):
         entry(space, POD if port % 2 else OTHER, port, mark=0)
 
@@ -98,7 +102,11 @@ def test_only_the_flows_of_the_pods_asked_for_are_read_and_deleted(space: str) -
     assert len(rest) == 5
 
 
-def test_the_flows_of_many_pods_are_read_in_one_go(space: str) -> None:
+@pytest.mark.parametrize("many", [0, MANY])
+def test_the_flows_of_many_pods_are_read_in_one_go(
+    space: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outgate.agent.conntrack.MANY", many)
     for number in range(1, 4):
         entry(space, f"10.244.1.{number}", 1000 + number, mark=0)
     many = [ip_address(f"10.244.1.{number}") for number in range(2, FEW + 4)]
@@ -129,7 +137,11 @@ def test_deleting_by_mark_spares_other_marks(space: str) -> None:
     assert within(space, marks) == [0, 8 << 16]
 
 
-def test_ipv6_entries_are_read_and_deleted(space: str) -> None:
+@pytest.mark.parametrize("many", [0, MANY])
+def test_ipv6_entries_are_read_and_deleted(
+    space: str, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outgate.agent.conntrack.MANY", many)
     run("ip", "-n", space, "link", "set", "lo", "up")
     for address in ("2001:db8::5", "2001:db8::6"):
         run("ip", "-n", space, "addr", "add", f"{address}/128", "dev", "lo", "nodad")
