@@ -6,7 +6,14 @@ from dataclasses import replace
 from sim.world import World
 
 from outgate.vip.engine.actions import ReadLeases, WriteLease
-from outgate.vip.engine.events import ApiFailed, Event, LeaseRefused, LeasesRead, LeaseWritten, Record
+from outgate.vip.engine.events import (
+    ApiFailed,
+    Event,
+    LeaseRefused,
+    LeasesRead,
+    LeaseWritten,
+    Record,
+)
 
 TIMEOUT = 0.45
 """After which a client gives up. Seconds."""

@@ -11,16 +11,13 @@ from sim.node import Node
 from sim.world import HOSTS, World
 
 from outgate.api.view import IPAddress
-from outgate.vip.engine.actions import Claim, Release
+from outgate.vip.engine.actions import Claim
 from outgate.vip.engine.events import Record
 from outgate.vip.engine.settings import Partition, Settings
 
 CALM = 2.6
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
 by a slow clock, and one turn."""
-
-ROUND = 0.08
-"""Seconds: rounding of clocks, jitter of answers."""
 
 
 class Violated(Exception):
@@ -52,12 +49,13 @@ class Checker:
         self.faulty = True
         self.strict_epochs = settings.partition is Partition.CONSISTENCY
         self.moves = 0
+        self.failback = False
         self._epochs: dict[IPAddress, int] = {}
         self._own_epochs: dict[tuple[IPAddress, str], int] = {}
         self._last: dict[IPAddress, str] = {}
         for node in nodes.values():
             node.claimed = self.claimed
-            node.released = self.released
+            node.crashed = self.forgot
 
     def claimed(self, node: Node, claim: Claim) -> None:
         """A node has just claimed addresses."""
@@ -67,8 +65,10 @@ class Checker:
             self._last[address] = node.name
             self._alone(address)
 
-    def released(self, node: Node, release: Release) -> None:
-        """A node has let go of addresses: of those that it lost to somebody, they are his now."""
+    def forgot(self, node: Node) -> None:
+        """A node has lost its power, and with it what it knew of epochs."""
+        for address in self.addresses:
+            self._own_epochs.pop((address, node.name), None)
 
     def swapped(self, new: Record, old: Record | None) -> None:
         """A Lease was written."""
@@ -151,7 +151,10 @@ class Checker:
             return
         self.moves += before != node.name
         since = self._world.now - CALM
-        if not self.faulty and self.cause.node[before] < since and self.cause.all < since:
+        hit = max(self.cause.all, self.cause.node[before])
+        if self.failback:
+            hit = max(hit, self.cause.node[node.name])
+        if not self.faulty and hit < since:
             raise self._wrong(f"{node.name} takes {address} of {before} without a cause")
 
     def _wrong(self, what: str) -> Violated:

@@ -253,20 +253,21 @@ def ineligible(world: World, nodes: Sequence[Node]) -> Fault:
     random = world.random
     name = random.choice(nodes).name
 
-    def say(eligible: bool) -> None:
+    def say(step: int) -> None:
+        world.cordons[name] = world.cordons.get(name, 0) + step
         for node in nodes:
-            world.at(world.now + random.uniform(0.0, 0.2), tell, node, eligible)
+            world.at(world.now + random.uniform(0.0, 0.2), tell, node)
 
-    def tell(node: Node, eligible: bool) -> None:
+    def tell(node: Node) -> None:
+        cordoned = {name for name, times in world.cordons.items() if times}
         for membership in list(node.memberships.values()):
-            names = membership.eligible | {name} if eligible else membership.eligible - {name}
-            node.told(replace(membership, eligible=names))
+            node.told(replace(membership, eligible=membership.members - cordoned))
 
     return Fault(
         f"cordon {name}",
         nodes=frozenset({name}),
-        begin=lambda: say(False),
-        end=lambda: say(True),
+        begin=lambda: say(1),
+        end=lambda: say(-1),
     )
 
 

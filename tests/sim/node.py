@@ -59,7 +59,7 @@ class Node:
         self._stashed: list[act.Action] = []
         self.peers: dict[str, Node] = {}
         self.claimed: Callable[[Node, act.Claim], None] = lambda node, claim: None
-        self.released: Callable[[Node, act.Release], None] = lambda node, release: None
+        self.crashed: Callable[[Node], None] = lambda node: None
         self.after: Callable[[Node, ev.Event], None] | None = None
         self.probing: dict[IPAddress, int] = {}
         self._leaving = False
@@ -120,6 +120,7 @@ class Node:
         self.kernel.clear()
         self.up = False
         self._epoch = 0
+        self.crashed(self)
 
     def boot(self) -> None:
         """Power on."""
@@ -204,8 +205,13 @@ class Node:
                             world.transmit(
                                 (self.name, name), peer.happen, ev.HeartbeatHeard(heartbeat)
                             )
-                case act.Refresh(_, addresses, until):
-                    self._refresh(addresses, until)
+                case act.SendAck(to, ack):
+                    peer = self.peers.get(to)
+                    if peer is not None:
+                        world.transmit((self.name, to), peer.happen, ev.AckHeard(ack))
+                case act.Refresh(gateway, addresses, until):
+                    if not self._refresh(addresses, until):
+                        self._gone(gateway, addresses)
                 case act.Claim():
                     world.tell(self.name, action)
                     self._claim(action)
@@ -213,7 +219,6 @@ class Node:
                     world.tell(self.name, action)
                     for address in addresses:
                         self.kernel.pop(address, None)
-                    self.released(self, action)
                 case act.ReadLeases() | act.WriteLease():
                     if isinstance(action, act.WriteLease):
                         world.tell(self.name, action)
@@ -239,19 +244,25 @@ class Node:
                 case act.Announce() | act.CheckReturnPath():
                     pass
 
-    def _refresh(self, addresses: Iterable[IPAddress], until: float) -> None:
+    def _refresh(self, addresses: Iterable[IPAddress], until: float) -> bool:
         now = self.clock()
         if until <= now:
-            return
+            return False
         elements = [self.kernel.get(address) for address in addresses]
         if any(one is None or one.until <= now for one in elements):
-            return  # one transaction: the kernel refuses all of it
+            return False  # one transaction: the kernel refuses all of it
         for element in elements:
             if element is not None:
                 element.until = until
+        return True
+
+    def _gone(self, gateway: str, addresses: frozenset[IPAddress]) -> None:
+        now = self._world.now
+        self._world.at(now, self.happens_to, self._boot, ev.ElementsGone(gateway, addresses))
 
     def _claim(self, claim: act.Claim) -> None:
         if claim.until <= self.clock():
+            self._gone(claim.gateway, claim.addresses)
             return
         self._epoch = max(self._epoch, claim.epoch)
         for address in claim.addresses:

@@ -33,9 +33,7 @@ class Outcome:
     story: tuple[str, ...] = ()
 
 
-def play(
-    seed: int, *, tell: bool = False, watch: Callable[[Node], None] | None = None
-) -> Outcome:
+def play(seed: int, *, tell: bool = False, watch: Callable[[Node], None] | None = None) -> Outcome:
     """Plays the schedule of that seed."""
     world = World(seed)
     if tell:
@@ -46,9 +44,7 @@ def play(
         violation = ""
     except Violated as error:
         violation = str(error)
-    return Outcome(
-        seed, violation, checker.moves if checker else 0, tuple(world.story or ())
-    )
+    return Outcome(seed, violation, checker.moves if checker else 0, tuple(world.story or ()))
 
 
 def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
@@ -58,7 +54,7 @@ def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
     names = [f"node-{letter}" for letter in "abcd"[:count]]
     addresses = ADDRESSES[: random.choice((1, 2, 3, 5))]
     membership = Membership(
-        "gw",
+        "egress",
         frozenset(addresses),
         frozenset(names),
         frozenset(names),
@@ -78,6 +74,7 @@ def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
         for name in names
     }
     checker = Checker(world, nodes, addresses=addresses, settings=timing)
+    checker.failback = membership.failback
     api.swapped = checker.swapped
     faults = Faults(world, api, checker)
     world.tell(mode, names, len(addresses), "failback", membership.failback)

@@ -34,6 +34,7 @@ class World:
         self.random = Random(seed)
         self.now = 0.0
         self.net = Net()
+        self.cordons: dict[str, int] = {}
         self.story: list[str] | None = None
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from outgate.api.view import IPAddress
 from outgate.vip.engine.events import Record
-from outgate.vip.engine.words import Heartbeat
+from outgate.vip.engine.words import Ack, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,14 @@ class Send:
 
     to: tuple[str, ...]
     heartbeat: Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class SendAck:
+    """Send the acknowledgement to this node, now."""
+
+    to: str
+    ack: Ack
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ class Refresh:
     """The kernel elements of these addresses run out at `until`, no sooner.
 
     Only elements that are still alive: delete and add in one transaction, which the kernel refuses
-    when one has run out. What was lost stays lost, until it is claimed again.
+    when one has run out → `ElementsGone`. What was lost stays lost, until it is claimed again.
     """
 
     gateway: str
@@ -126,7 +134,7 @@ class WriteLease:
 class Report:
     """Something that people should know: an Event, a condition, a metric.
 
-    what: `Conflict`, `Occupied`, `Alone`, `ReturnPathFailed`, `ReturnPathWorks`, `Deposed`.
+    what: `Conflict`, `Occupied`, `Failsafe`, `ReturnPathFailed`, `ReturnPathWorks`, `Deposed`.
     """
 
     gateway: str
@@ -144,6 +152,7 @@ class ReadyToRestart:
 
 Action = (
     Send
+    | SendAck
     | Claim
     | Refresh
     | Release

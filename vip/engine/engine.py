@@ -8,11 +8,21 @@ each event is in `outgate.vip.engine.invariants`.
 from collections.abc import Iterable, Mapping
 
 from outgate.api.view import IPAddress
-from outgate.vip.engine.actions import Action, Announce, ReadyToRestart, Refresh, Report, Send
+from outgate.vip.engine.actions import (
+    Action,
+    Announce,
+    ReadyToRestart,
+    Refresh,
+    Report,
+    Send,
+    SendAck,
+)
 from outgate.vip.engine.events import (
+    AckHeard,
     Adopted,
     ApiFailed,
     ConflictSeen,
+    ElementsGone,
     Event,
     FitnessChanged,
     GatewayGone,
@@ -34,11 +44,7 @@ from outgate.vip.engine.peers import NEVER, Peers
 from outgate.vip.engine.requests import Request, Requests
 from outgate.vip.engine.settings import DEFAULTS, Settings
 from outgate.vip.engine.taking import Taking
-from outgate.vip.engine.words import Heartbeat, Say
-
-EARLY = 0.5
-"""Share of an interval after which a heartbeat is answered by the next own one at once: so an
-acknowledgement is as old as the way there and back, and no more is sent than without."""
+from outgate.vip.engine.words import Ack, Heartbeat, Say
 
 
 class Engine:
@@ -91,6 +97,8 @@ class Engine:
         match event:
             case HeartbeatHeard(heartbeat):
                 self._hear(heartbeat, now, actions)
+            case AckHeard(ack):
+                self._acknowledged(ack, now, actions)
             case Tick():
                 self._tick(now, actions)
             case _:
@@ -121,9 +129,21 @@ class Engine:
                 actions += group.holds.keep(group.weigh(), group.others, peers=self.peers, now=now)
         if self._restarting is not None:
             self._restart(now, actions)
-        changed = self._speak(now)
-        if changed or now >= self._sent + self.settings.interval * EARLY:
+        if self._speak(now):
             self._beat(now, actions)
+        elif self.peers.acknowledges(peer, now=now) and any(
+            say.claims for say in heartbeat.says.values()
+        ):
+            ack = Ack(self.node, peer.boot, peer.counter)
+            actions.append(SendAck(peer.node, ack))
+
+    def _acknowledged(self, ack: Ack, now: float, actions: list[Action]) -> None:
+        if self.peers.acknowledged(ack):
+            for group in self.groups.values():
+                if group.holds.epochs:
+                    actions += group.holds.keep(
+                        group.weigh(), group.others, peers=self.peers, now=now
+                    )
 
     def _tick(self, now: float, actions: list[Action]) -> None:
         for group in self.groups.values():
@@ -164,6 +184,9 @@ class Engine:
                 self.requests.failed(request, now=now)
             case Probed(probe, answered):
                 self._probed(probe, answered, now, actions)
+            case ElementsGone(gateway, addresses):
+                if gateway in self.groups:
+                    actions += self.groups[gateway].holds.release(addresses, why="lapsed")
             case ConflictSeen(address, mac):
                 self._conflict(address, mac, now, actions)
             case Prepared(gateway, addresses):
@@ -262,10 +285,10 @@ class Engine:
             return
         if not guard:
             actions += self.takings[gateway].probed(probe, answered, now=now)
-        elif group.holds.alone and answered:
-            self._yield_alone(group, answered, now, actions)
+        elif group.holds.failsafe and answered:
+            self._yield_failsafe(group, answered, now, actions)
 
-    def _yield_alone(
+    def _yield_failsafe(
         self, group: Group, answered: Mapping[IPAddress, str], now: float, actions: list[Action]
     ) -> None:
         """Held because nobody else answers; but somebody does: all of them are in doubt."""
@@ -278,8 +301,8 @@ class Engine:
     def _conflict(self, address: IPAddress, mac: str, now: float, actions: list[Action]) -> None:
         for group in self.groups.values():
             if address in group.holds.epochs:
-                if group.holds.alone:
-                    self._yield_alone(group, {address: mac}, now, actions)
+                if group.holds.failsafe:
+                    self._yield_failsafe(group, {address: mac}, now, actions)
                 else:
                     actions += self.takings[group.gateway].defend(address, mac, now=now)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outgate.api.view import IPAddress
-from outgate.vip.engine.words import Heartbeat
+from outgate.vip.engine.words import Ack, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,13 @@ class HeartbeatHeard:
     """A heartbeat whose sender was proven. Replays, duplicates and old ones are sorted out here."""
 
     heartbeat: Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class AckHeard:
+    """An acknowledgement whose sender was proven."""
+
+    ack: Ack
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,17 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
+class ElementsGone:
+    """The kernel refused a `Refresh`: some of the elements had run out, so none was refreshed.
+
+    Say it also of a `Claim` or `Refresh` that came after its `until`, and was not carried out.
+    """
+
+    gateway: str
+    addresses: frozenset[IPAddress]
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictSeen:
     """Another MAC was seen as the sender of one of our addresses (RFC 5227 §2.4; for IPv6 an
     advertisement with it as target)."""
@@ -144,6 +162,7 @@ class Restarting:
 
 Event = (
     HeartbeatHeard
+    | AckHeard
     | Tick
     | Membership
     | GatewayGone
@@ -153,6 +172,7 @@ Event = (
     | LeaseRefused
     | ApiFailed
     | Probed
+    | ElementsGone
     | ConflictSeen
     | Prepared
     | ReturnPathChecked

@@ -74,10 +74,8 @@ def gather(others: Iterable[Peer], *, gateway: str, roster: Roster, leased: floa
     return Evidence(newest if some else FOREVER, oldest, out_known, leased)
 
 
-def unopposed(
-    others: Iterable[Peer], *, peers: Peers, settings: Settings, now: float
-) -> tuple[float, bool]:
-    """Until when `partition: Availability` holds on without certainty, and whether alone.
+def unopposed(others: Iterable[Peer], *, peers: Peers, settings: Settings, now: float) -> float:
+    """Until when `partition: Availability` holds on without certainty.
 
     While some member acknowledges, as long as that is good for. Alone, as long as this process
     lives, if no member that was heard of late has called this node silent: such a one may be
@@ -89,8 +87,8 @@ def unopposed(
         if peer.objects and not peers.silent(peer, now=now):
             opposed = True
     if newest + settings.lease > now + settings.lease / 4:
-        return newest + settings.lease, False
-    return (NEVER, False) if opposed else (now + settings.lease, True)
+        return newest + settings.lease
+    return NEVER if opposed else now + settings.lease
 
 
 def _joined(peer: Peer, gateway: str) -> bool:

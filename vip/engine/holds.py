@@ -14,13 +14,13 @@ WORTH = 0.005
 """Seconds by which a hold must get longer to be worth a transaction."""
 
 GUARDS = 8
-"""Addresses asked for in one interval while alone: a segment that heals does so for all of them."""
+"""Addresses asked for in one interval while in failsafe: a segment that heals does so for all of them."""
 
 
 class Holds:
     """The addresses that this node holds, all until the same time (ours, seconds).
 
-    alone: whether it goes on without anybody's word (`partition: Availability`).
+    failsafe: whether it goes on without certainty (`partition: Availability`).
     adopting: whether they are as the process before this one has left them. announced: the lease
     that our heartbeats tell, in seconds: no shorter than what the kernel may still have.
     """
@@ -31,7 +31,7 @@ class Holds:
         self.adopting = False
         self.epochs: dict[IPAddress, int] = {}
         self.until = NEVER
-        self.alone = False
+        self.failsafe = False
         self._wake = NEVER
         self._guarded = NEVER
         self._turn = 0
@@ -50,17 +50,17 @@ class Holds:
     def allowed(
         self, known: Evidence, others: Sequence[Peer], *, peers: Peers, now: float
     ) -> tuple[float, bool]:
-        """Until when holding is allowed by all that is known now, and whether that is alone.
+        """Until when holding is allowed by what is known now, and whether that is the failsafe.
 
         Never longer than one lease from now: a process that hangs is silenced by its kernel.
         """
         s = self._settings
-        until, alone = known.until(settings=s), False
+        until, failsafe = known.until(settings=s), False
         if until < now + s.lease / 4 and s.partition is Partition.AVAILABILITY:
-            weak, by_itself = evidence.unopposed(others, peers=peers, settings=s, now=now)
+            weak = evidence.unopposed(others, peers=peers, settings=s, now=now)
             if weak > until:
-                until, alone = weak, by_itself
-        return min(until, now + s.lease), alone
+                until, failsafe = weak, True
+        return min(until, now + s.lease), failsafe
 
     def keep(
         self, known: Evidence, others: Sequence[Peer], *, peers: Peers, now: float
@@ -71,7 +71,7 @@ class Holds:
         if now >= self.until:
             yield from self.release(self.epochs.keys(), why="lapsed")
             return
-        until, alone = self.allowed(known, others, peers=peers, now=now)
+        until, failsafe = self.allowed(known, others, peers=peers, now=now)
         if self.adopting:
             # What a restart has left lives long; others hear of a short lease when it is short.
             if until > now + WORTH:
@@ -81,9 +81,9 @@ class Holds:
         elif until > self.until + WORTH:
             self.until = until
             yield Refresh(self._gateway, frozenset(self.epochs), until)
-        if alone and not self.alone:
-            yield Report(self._gateway, "Alone")
-        self.alone = alone
+        if failsafe and not self.failsafe:
+            yield Report(self._gateway, "Failsafe")
+        self.failsafe = failsafe
         soon = self.until - self._settings.lease / 4
         sparse = known.newest + SPARSE * self._settings.interval
         self._wake = min(
@@ -91,14 +91,14 @@ class Holds:
         )
 
     def guard(self, probe: int, *, now: float) -> Probe | None:
-        """While alone: the question whether still nobody else answers, once an interval."""
-        if not self.alone or not self.epochs or now < self._guarded + self._settings.interval:
+        """While in failsafe: the question whether still nobody else answers, each interval."""
+        if not self.failsafe or not self.epochs or now < self._guarded + self._settings.interval:
             return None
         self._guarded = now
         ordered = sorted(self.epochs, key=lambda a: (a.version, int(a)))
         self._turn = (self._turn + GUARDS) % len(ordered) if len(ordered) > GUARDS else 0
         some = frozenset((ordered + ordered)[self._turn : self._turn + GUARDS])
-        return Probe(probe, some, 1, self._settings.interval)
+        return Probe(probe, some, 1, self._settings.interval / 5)
 
     def take(self, addresses: Iterable[IPAddress], *, epoch: int, until: float) -> None:
         """Holds these, too. All are then held until the earlier of both times."""
@@ -117,7 +117,7 @@ class Holds:
                 del self.epochs[address]
             yield Release(self._gateway, gone, why, pass_on, to)
         if not self.epochs:
-            self.alone = False
+            self.failsafe = False
 
     def superseded(self, say: Say, node: str) -> frozenset[IPAddress]:
         """Those that a member holds by a higher epoch; of equal ones, the greater name stays."""

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from outgate.vip.engine.settings import Settings
-from outgate.vip.engine.words import Heard, Hearing, Heartbeat
+from outgate.vip.engine.words import Ack, Heard, Hearing, Heartbeat
 
 NEVER = float("-inf")
 REMEMBERED = 64
@@ -66,14 +66,28 @@ class Peers:
         peer.objects = mine is not None and mine.hearing is Hearing.WITHHOLDS
         if mine is None or mine.boot != self._boot:
             return peer
-        back = self.counter - mine.counter
-        if 0 <= back < len(self._sent):
-            sent = self._sent[-1 - back]
-            if sent > peer.echoed:
-                peer.echoed, peer.echo = sent, mine.counter
-            if mine.hearing is Hearing.ACKNOWLEDGES and sent > peer.granted:
-                peer.granted = sent
+        sent = self._sent_at(mine.counter)
+        if sent > peer.echoed:
+            peer.echoed, peer.echo = sent, mine.counter
+        if mine.hearing is Hearing.ACKNOWLEDGES and sent > peer.granted:
+            peer.granted = sent
         return peer
+
+    def acknowledged(self, ack: Ack) -> bool:
+        """Takes an acknowledgement; whether it says anything new."""
+        peer = self.by_node.get(ack.node)
+        if peer is None or ack.boot != self._boot:
+            return False
+        sent = self._sent_at(ack.counter)
+        if sent <= peer.granted:
+            return False
+        peer.granted = sent
+        return True
+
+    def _sent_at(self, counter: int) -> float:
+        """When our heartbeat of that counter was sent; `NEVER` if that is long ago."""
+        back = self.counter - counter
+        return self._sent[-1 - back] if 0 <= back < len(self._sent) else NEVER
 
     def silent(self, peer: Peer, *, now: float) -> bool:
         """Whether the peer has not been heard for the misses, or not since our start."""
@@ -88,6 +102,11 @@ class Peers:
         self.counter += 1
         self._sent.append(now)
         return {node: self._hearing(peer, now) for node, peer in self.by_node.items()}
+
+    def acknowledges(self, peer: Peer, *, now: float) -> bool:
+        """Whether a heartbeat of the peer that comes now is acknowledged."""
+        withhold = self._settings.withhold
+        return now >= peer.accused + withhold and now >= self.started + withhold
 
     def _hearing(self, peer: Peer, now: float) -> Heard:
         since = max(peer.heard, self.started)

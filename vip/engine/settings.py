@@ -27,8 +27,8 @@ class Settings:
     until it counts as silent (its kernel lease has run out after 296), 100 for the probe. Between
     that heartbeat and the cut lie 0 to 100 ms, so the outage is 300 to 400 ms, plus a frame.
 
-    lease holds through one lost heartbeat: members answer a heartbeat at once when their own last
-    one is half an interval old, so evidence is 100 ms old when it is renewed, 200 after a loss.
+    lease holds through one lost heartbeat: members acknowledge a holder's heartbeats at once, so
+    what a hold rests on is 100 ms old when it is renewed, and 200 after a loss.
     """
 
     interval: float = 0.1

@@ -96,14 +96,16 @@ class Taking:
         moved = {a for a, w in consenting.items() if self._freely(a, w)}
         vacant = {a for a in consenting if not self._held(a) and a not in moved}
         yield from self._seek(vacant, lapsed, alone, now, probe)
-        if not entitled:
+        until, weak = g.holds.allowed(g.known, g.others, peers=g.peers, now=now)
+        if not entitled or until < now + g.settings.lease / 4:
             return
         self.asks = frozenset(
             a for a, w in consenting.items() if self._held(a) and w.prepared is not None
         )
         since = max(lapsed, now - VALID - g.settings.probe)
         found_free = {a for a in vacant if self.wants[a].probed >= since}
-        yield from self._claim(found_free | moved, moved, now)
+        g.holds.failsafe |= weak and bool(found_free | moved)
+        yield from self._claim(found_free | moved, moved, until)
 
     def probed(self, number: int, answered: Mapping[IPAddress, str], *, now: float) -> list[Action]:
         """Takes a probe's verdict."""
@@ -286,16 +288,12 @@ class Taking:
             self._probe = (probe, now, frozenset(due))
             yield Probe(probe, frozenset(due), g.settings.probes, g.settings.probe)
 
-    def _claim(self, free: set[IPAddress], moved: set[IPAddress], now: float) -> Iterator[Action]:
+    def _claim(self, free: set[IPAddress], moved: set[IPAddress], until: float) -> Iterator[Action]:
         g = self._group
         if not free:
             return
-        until, alone = g.holds.allowed(g.known, g.others, peers=g.peers, now=now)
-        if until < now + g.settings.lease / 4:
-            return
         g.highest += 1
         g.holds.take(free, epoch=g.highest, until=until)
-        g.holds.alone = alone
         by_source: dict[tuple[str, bool], set[IPAddress]] = {}
         for address in free:
             planned = address in moved

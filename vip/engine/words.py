@@ -37,6 +37,18 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     hearing: Hearing
 
 
+class Ack(msgspec.Struct, frozen=True, gc=False):
+    """Said at once to a member that holds something: this heartbeat of it was heard.
+
+    So evidence is as old as the way there and back, not as old as the speaker's next heartbeat.
+    boot, counter: of the heartbeat that is acknowledged.
+    """
+
+    node: str
+    boot: int
+    counter: int
+
+
 class Claim(msgspec.Struct, frozen=True):
     """Addresses that were taken together, and at which epoch."""
 
