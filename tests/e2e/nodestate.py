@@ -46,13 +46,13 @@ def differences(before: State, after: State, *, naming: Iterable[str] = ()) -> l
     Those that contain one of the names are left out: see `names`.
     """
     words = "|".join(map(re.escape, naming))
-    ours = re.compile(rf"(?<![0-9a-z:.])({words})(?![0-9a-z])") if words else re.compile(r"(?!)")
+    named = re.compile(rf"(?<![0-9a-z:.])({words})(?![0-9a-z])") if words else re.compile(r"(?!)")
     return sorted(
         f"{sign} {name}: {item}"
         for name in {*before, *after}
         for sign, one, other in (("-", before, after), ("+", after, before))
         for item in one.get(name, frozenset()) - other.get(name, frozenset())
-        if not ours.search(item)
+        if not named.search(item)
     )
 
 
