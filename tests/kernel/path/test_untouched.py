@@ -21,7 +21,8 @@ from outgate.api.view import DataPathSettings, IPAddress
 pytestmark = pytest.mark.kernel
 
 EVERYTHING = frozenset(map(ip_network, ("0.0.0.0/0", "::/0")))
-REASONS = ("foreign_tunnel", "invalid", "leak", "no_gateway", "not_held", "stray", "tunnel_address")
+REASONS = ("foreign_tunnel", "invalid", "leak", "no_gateway", "not_held", "tunnel_address")
+"""But `stray`: a node's own kernel solicits routers on the tunnel device, now and then."""
 
 GROUP4, GROUP6 = IPv4Address("239.1.2.3"), IPv6Address("ff02::1234")
 MDNS4, MDNS6 = IPv4Address("224.0.0.251"), IPv6Address("ff02::fb")
