@@ -1,5 +1,6 @@
 """`python -m sim [--schedules N] [--seed S]`: plays schedules on all cores, or tells one."""
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -45,8 +46,19 @@ def main(schedules: int, first: int, seed: int | None) -> None:
 
 def _play_all(seeds: range) -> Iterator[Outcome]:
     cores = len(os.sched_getaffinity(0))
+    starts = range(seeds.start, seeds.stop, CHUNK)
     with multiprocessing.Pool(cores) as pool:
-        yield from pool.imap_unordered(play, seeds, chunksize=CHUNK)
+        chunks = (range(start, min(start + CHUNK, seeds.stop)) for start in starts)
+        for outcomes in pool.imap_unordered(_play_chunk, chunks):
+            yield from outcomes
+
+
+def _play_chunk(seeds: range) -> list[Outcome]:
+    """Plays some; garbage is swept between schedules, not within (a fifth faster)."""
+    gc.disable()
+    outcomes = [play(seed) for seed in seeds]
+    gc.collect()
+    return outcomes
 
 
 def _tell(outcome: Outcome, *, lines: int) -> int:

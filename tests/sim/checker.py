@@ -15,7 +15,7 @@ from outgate.vip.engine.actions import Claim
 from outgate.vip.engine.events import Record
 from outgate.vip.engine.settings import Partition, Settings
 
-CALM = 2.6
+CALM = 1.8
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
 by a slow clock, and one turn."""
 

@@ -19,7 +19,7 @@ ADDRESSES = tuple(
     for text in ("203.0.113.7", "2001:db8::7", "203.0.113.8", "198.51.100.9", "192.0.2.10")
 )
 
-START = 1.0
+START = 0.9
 """Seconds until the faults begin: every node has joined."""
 
 
@@ -85,7 +85,7 @@ def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
             watch(node)
     last = START
     for _ in range(random.choice((1, 1, 2, 2, 3, 4))):
-        begins = random.uniform(START, START + 1.2)
+        begins = random.uniform(START, START + 1.0)
         ends = begins + random.choice((0.02, 0.15, 0.35, 0.6, 1.0, 1.6)) * random.uniform(0.7, 1.3)
         fault = draw(world, list(nodes.values()))
         world.at(begins, faults.begin, fault)
@@ -93,6 +93,6 @@ def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
         last = max(last, ends)
     world.run(last + CALM)
     checker.settled()
-    world.run(last + CALM + 0.3)
+    world.run(last + CALM + 0.15)
     checker.settled()
     return checker

@@ -81,15 +81,14 @@ class Engine:
             self._adopted.setdefault(one.gateway, []).append(one)
         self._restarting: tuple[float, int] | None = None
         self._ready = False
+        self._changed = False
 
     def next_wake(self) -> float:
         """When to send the next `Tick`, unless another event comes first."""
-        beat = self._sent + self.settings.interval if self._to else FOREVER
-        return min(
-            beat,
-            *(min(g.wake, g.holds.wake()) for g in self.groups.values()),
-            FOREVER,
-        )
+        wake = self._sent + self.settings.interval if self._to else FOREVER
+        for group in self.groups.values():
+            wake = min(wake, group.wake, group.holds.wake())
+        return wake
 
     def handle(self, event: Event, *, now: float) -> tuple[Action, ...]:
         """Takes an event that happens now; what is to be done about it, in order."""
@@ -122,17 +121,17 @@ class Engine:
                 or say is not old
                 or peer.objects
                 or self.takings[gateway].wants
-                or now >= min(group.wake, group.holds.wake())
+                or now >= group.wake
             ):
                 self._turn(group, now, actions)
-            elif group.holds.epochs:
-                actions += group.holds.keep(group.weigh(), group.others, peers=self.peers, now=now)
+            else:
+                self._keep(group, now, actions)
         if self._restarting is not None:
             self._restart(now, actions)
         if self._speak(now):
             self._beat(now, actions)
-        elif self.peers.acknowledges(peer, now=now) and any(
-            say.claims for say in heartbeat.says.values()
+        elif any(say.claims for say in heartbeat.says.values()) and self.peers.acknowledges(
+            peer, now=now
         ):
             ack = Ack(self.node, peer.boot, peer.counter)
             actions.append(SendAck(peer.node, ack))
@@ -140,24 +139,30 @@ class Engine:
     def _acknowledged(self, ack: Ack, now: float, actions: list[Action]) -> None:
         if self.peers.acknowledged(ack):
             for group in self.groups.values():
-                if group.holds.epochs:
-                    actions += group.holds.keep(
-                        group.weigh(), group.others, peers=self.peers, now=now
-                    )
+                self._keep(group, now, actions)
 
     def _tick(self, now: float, actions: list[Action]) -> None:
         for group in self.groups.values():
-            if now >= min(group.wake, group.holds.wake()) or self.takings[group.gateway].wants:
+            taking = self.takings[group.gateway]
+            if now >= group.wake or taking.wants:
                 self._turn(group, now, actions)
             else:
-                actions += group.holds.keep(group.weigh(), group.others, peers=self.peers, now=now)
+                self._keep(group, now, actions)
                 actions += group.ask(now=now)
             self._guard(group, now, actions)
+            self._changed |= group.joined(now) is not self._says[group.gateway].joined
         if self._restarting is not None:
             self._restart(now, actions)
         changed = self._speak(now)
         if changed or now >= self._sent + self.settings.interval:
             self._beat(now, actions)
+
+    def _keep(self, group: Group, now: float, actions: list[Action]) -> None:
+        """Only what a little time or a little news can change; else a turn is due."""
+        if group.holds.epochs:
+            held = len(group.holds.epochs)
+            actions += group.holds.keep(group.weigh(), group.others, peers=self.peers, now=now)
+            self._changed |= held != len(group.holds.epochs)
 
     def _take(self, event: Event, now: float, actions: list[Action]) -> None:
         match event:
@@ -204,6 +209,7 @@ class Engine:
             self._beat(now, actions)
 
     def _turn(self, group: Group, now: float, actions: list[Action]) -> None:
+        self._changed = True
         taking = self.takings[group.gateway]
         group.look(now=now)
         actions += group.keep(now=now)
@@ -336,6 +342,9 @@ class Engine:
 
     def _speak(self, now: float) -> bool:
         """Rebuilds what heartbeats say, where it has changed; whether any has."""
+        if not self._changed:
+            return False
+        self._changed = False
         says: dict[str, Say] = {}
         for gateway, group in self.groups.items():
             taking = self.takings[gateway]

@@ -25,7 +25,7 @@ from outgate.vip.engine.peers import NEVER, Peer
 from outgate.vip.engine.settings import Partition
 
 VALID = 1.0
-"""Seconds that a probe's verdict is good for."""
+"""Seconds that a probe's verdict is good for, where a Lease gives the right."""
 
 
 @dataclass(slots=True)
@@ -87,7 +87,10 @@ class Taking:
             return
         gone = g.gone(now=now)
         lapsed = max((one.lapsed for one in gone), default=NEVER)
-        entitled, alone = self._entitled(gone, now)
+        entitled, guess = self._entitled(gone, now)
+        # A guess rests on the probe alone: nothing may have healed since.
+        valid = g.settings.probe + (g.settings.interval / 2 if guess else VALID)
+        since = max(lapsed, now - valid)
         consenting = {a: w for a, w in self.wants.items() if self._consented(a, w, now)}
         yield from self._prepare(consenting, now)
         if now < lapsed:
@@ -95,14 +98,13 @@ class Taking:
             return
         moved = {a for a, w in consenting.items() if self._freely(a, w)}
         vacant = {a for a in consenting if not self._held(a) and a not in moved}
-        yield from self._seek(vacant, lapsed, alone, now, probe)
+        yield from self._seek(vacant, lapsed, since, guess, now, probe)
         until, weak = g.holds.allowed(g.known, g.others, peers=g.peers, now=now)
         if not entitled or until < now + g.settings.lease / 4:
             return
         self.asks = frozenset(
             a for a, w in consenting.items() if self._held(a) and w.prepared is not None
         )
-        since = max(lapsed, now - VALID - g.settings.probe)
         found_free = {a for a in vacant if self.wants[a].probed >= since}
         g.holds.failsafe |= weak and bool(found_free | moved)
         yield from self._claim(found_free | moved, moved, until)
@@ -265,19 +267,24 @@ class Taking:
             yield Prepare(g.gateway, frozenset(fresh[holder]), holder)
 
     def _seek(
-        self, vacant: set[IPAddress], lapsed: float, alone: bool, now: float, probe: int
+        self,
+        vacant: set[IPAddress],
+        lapsed: float,
+        since: float,
+        guess: bool,
+        now: float,
+        probe: int,
     ) -> Iterator[Action]:
         """Asks the segment for what would be free; without certainty, one node after the other."""
         g = self._group
-        if self._probe is not None and now < self._probe[1] + VALID:
+        if self._probe is not None and now < self._probe[1] + g.settings.probe + VALID:
             return
-        since = max(lapsed, now - VALID)
         due: set[IPAddress] = set()
         for address in vacant:
             if self.wants[address].probed >= since:
                 continue
-            start = lapsed
-            if alone:
+            start = now
+            if guess:
                 place = rank(g.gateway, str(address), g.membership.members, node=g.node)
                 start = max(lapsed, g.peers.started) + 2 * place * g.settings.probe
             if now >= start:
