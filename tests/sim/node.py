@@ -61,7 +61,7 @@ class Node:
         self.claimed: Callable[[Node, act.Claim], None] = lambda node, claim: None
         self.crashed: Callable[[Node], None] = lambda node: None
         self.after: Callable[[Node, ev.Event], None] | None = None
-        self.probing: dict[IPAddress, int] = {}
+        self.probing: dict[IPAddress, list[dict[IPAddress, str]]] = {}
         self._leaving = False
 
     def clock(self) -> float:
@@ -268,6 +268,19 @@ class Node:
         for address in claim.addresses:
             self.kernel[address] = Element(claim.gateway, claim.epoch, claim.until)
         self.claimed(self, claim)
+        for peer in self.peers.values():
+            if (self.name, peer.name) not in self._world.net.segment_cut:
+                for address in claim.addresses:
+                    peer.announced(address, self.name)
+
+    def announced(self, address: IPAddress, by: str) -> None:
+        """A gratuitous ARP of somebody else arrives."""
+        if self.up:
+            for found in self.probing.get(address, ()):
+                found[address] = by
+            self._world.at(
+                self._world.now, self.happens_to, self._boot, ev.ConflictSeen(address, by)
+            )
 
     def _replace(self) -> None:
         """The planned restart: this process ends, the next one comes."""
@@ -285,7 +298,7 @@ class Node:
     def _probe(self, probe: act.Probe) -> None:
         world, found = self._world, dict[IPAddress, str]()
         for address in probe.addresses:
-            self.probing[address] = self.probing.get(address, 0) + 1
+            self.probing.setdefault(address, []).append(found)
         for turn in range(probe.count):
             when = world.now + probe.wait * turn / (probe.count + 1)
             world.at(when, self._ask_segment, self._boot, probe, found)
@@ -305,9 +318,6 @@ class Node:
         if boot != self._boot:
             return
         for address in probe.addresses:
-            left = self.probing.get(address, 0) - 1
-            if left > 0:
-                self.probing[address] = left
-            else:
-                self.probing.pop(address, None)
+            running = self.probing.get(address, [])
+            running[:] = [one for one in running if one is not found]
         self.happen(ev.Probed(probe.probe, found))

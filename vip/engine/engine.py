@@ -306,11 +306,13 @@ class Engine:
 
     def _conflict(self, address: IPAddress, mac: str, now: float, actions: list[Action]) -> None:
         for group in self.groups.values():
-            if address in group.holds.epochs:
-                if group.holds.failsafe:
-                    self._yield_failsafe(group, {address: mac}, now, actions)
-                else:
-                    actions += self.takings[group.gateway].defend(address, mac, now=now)
+            taking = self.takings[group.gateway]
+            if address not in group.holds.epochs:
+                taking.spoken_for(address, now=now)
+            elif group.holds.failsafe:
+                self._yield_failsafe(group, {address: mac}, now, actions)
+            else:
+                actions += taking.defend(address, mac, now=now)
 
     def _return_path(self, address: IPAddress, came: bool, actions: list[Action]) -> None:
         for group in self.groups.values():

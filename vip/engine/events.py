@@ -132,8 +132,11 @@ class ElementsGone:
 
 @dataclass(frozen=True, slots=True)
 class ConflictSeen:
-    """Another MAC was seen as the sender of one of our addresses (RFC 5227 §2.4; for IPv6 an
-    advertisement with it as target)."""
+    """Another MAC was seen as the sender of an address that is held here, or was probed in the
+    last seconds (RFC 5227 §2.4; for IPv6 an advertisement with it as target).
+
+    While a probe runs, that is its answer (§2.1.1).
+    """
 
     address: IPAddress
     mac: str

@@ -134,6 +134,13 @@ class Taking:
         place = rank(g.gateway, str(address), g.membership.members, node=g.node)
         self._occupied[address] = now + g.settings.retry + 2 * place * g.settings.probe
 
+    def spoken_for(self, address: IPAddress, *, now: float) -> None:
+        """Somebody has announced an address that this node may have found free."""
+        want = self.wants.get(address)
+        if want is not None and want.probed > NEVER and not self._held(address):
+            want.probed = NEVER
+            self.avoid(address, now=now)
+
     def prepared(self, addresses: frozenset[IPAddress], *, now: float) -> None:
         """The flows of these addresses are here."""
         for address in addresses & self.wants.keys():
