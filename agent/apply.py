@@ -14,7 +14,6 @@ from typing import Protocol
 from outgate.agent.flows import Flow, purge, stale
 from outgate.api.view import DataPathSettings, HeldEgress, IPAddress, NodeView
 from outgate.rules.diff import diff as rules_diff
-from outgate.rules.diff import replace as rules_replace
 from outgate.rules.edge import Kernel as NftKernel
 from outgate.rules.model import Ruleset, Transaction
 from outgate.rules.plan import Planned
@@ -179,7 +178,7 @@ class Programmer:
             # What began in between began by other rules, or by none.
             self._settled = None
             flows = self._restart_flows(known.view)
-        return Done(mesh=len(drift.mesh), rules=len(transaction.operations), flows=flows)
+        return Done(mesh=len(drift.mesh), rules=transaction.size, flows=flows)
 
     def _operations(self, mesh: Mesh) -> tuple[Operation, ...]:
         if self._mesh == mesh:
@@ -193,19 +192,20 @@ class Programmer:
         self._mesh = mesh
 
     def _apply_rules(self, ruleset: Ruleset, *, remade: bool) -> int:
-        have = self._ruleset
+        have = self._ruleset or self._edges.nft.observe()
         if self._settled is None:
-            self._left = _pods_of(self._edges.nft.observe()) | self._left
+            found = have if self._ruleset is None else self._edges.nft.observe()
+            self._left = _pods_of(found) | self._left
         if have is not None and remade:
             # The chain on a device goes with the device.
             inet = have.tables.get("inet")
             have = Ruleset({"inet": inet}) if inet else None
-        transaction = rules_replace(ruleset) if have is None else rules_diff(have, ruleset)
+        transaction = rules_diff(have, ruleset)
         if transaction:
             self._ruleset = None
             self._edges.nft.apply(transaction)
         self._ruleset = ruleset
-        return len(transaction.operations)
+        return transaction.size
 
     def _restart_flows(self, view: NodeView) -> int:
         todo = purge(self._settled, view, left=self._left)

@@ -6,13 +6,12 @@ decide; those that differ are deleted, and their next packet is decided afresh. 
 pods, and flows to inside the cluster, are never touched.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from outgate.api.view import HeldEgress, IPAddress, IPNetwork, NodeView
-from outgate.rules.resolve import EgressRange, Version, resolve
+from outgate.rules.resolve import Destinations, Version, resolve
 from outgate.rules.words import LOCAL
 
 FLOW_ID_MASK = 0xFFFF0000
@@ -102,7 +101,7 @@ class Verdicts:
             version: _prefixes(net for net in view.inside if net.version == version)
             for version in (4, 6)
         }
-        self._ranges: dict[tuple[tuple[str, ...], Version], tuple[EgressRange, ...]] = {}
+        self._destinations: dict[tuple[tuple[str, ...], Version], Destinations] = {}
 
     def disagree(self, flow: Flow) -> bool:
         """Whether the flow goes on in another way than it would if it began now."""
@@ -129,12 +128,11 @@ class Verdicts:
         if not keys:
             return 0
         version: Version = 4 if destination.version == 4 else 6
-        if (keys, version) not in self._ranges:
+        if (keys, version) not in self._destinations:
             policies = (self._view.policies[key] for key in keys)
-            self._ranges[keys, version] = resolve(policies, version=version)
-        ranges = self._ranges[keys, version]
-        at = bisect_right(ranges, int(destination), key=lambda each: each.first) - 1
-        return ranges[at].id if at >= 0 and int(destination) <= ranges[at].last else 0
+            self._destinations[keys, version] = resolve(policies, version=version)
+        egress = self._destinations[keys, version].of(int(destination))
+        return egress.id if egress else 0
 
     def _untouchable(self, destination: IPAddress) -> bool:
         if any(

@@ -23,6 +23,7 @@ from outgate.daemon.task import Task
 from outgate.kube.api import Api
 from outgate.rules.errors import KernelRefused
 from outgate.rules.kernel import NftKernel
+from outgate.rules.plan import Planned
 from outgate.tunnel.kernel import MeshKernel
 from outgate.tunnel.underlay_news import UnderlayNews
 from outgate.vip.client import VipClient, VipState
@@ -32,11 +33,12 @@ log = structlog.get_logger("outgate.agent")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The agent's tasks; the reconciler among them; what is counted; the pages."""
+    """The agent's tasks; the reconciler among them; counts; the rules' last plan; pages."""
 
     tasks: tuple[Task, ...]
     reconciler: Reconciler
     traffic: metrics.TrafficMetrics
+    planned: Callable[[], Planned | None]
     pages: Mapping[str, Page]
 
 
@@ -102,4 +104,4 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
     )
     tasks = (*stores.reflectors(api, node=settings.node), vip, reconciler, reporter, ports)
     traffic = metrics.TrafficMetrics(counted, ports.use)
-    return Parts(tasks, reconciler, traffic, {PLAN_PATH: page})
+    return Parts(tasks, reconciler, traffic, programmer.planned, {PLAN_PATH: page})

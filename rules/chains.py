@@ -12,11 +12,16 @@ from outgate.rules.model import Chain
 from outgate.rules.source import source_chains, unknown_chains
 
 
-def static_chains(settings: DataPathSettings, *, candidate: bool) -> Mapping[str, Chain]:
-    """All chains of `inet outgate` that depend neither on the cluster's nodes nor on policies."""
+def static_chains(
+    settings: DataPathSettings, *, candidate: bool, named: Mapping[str, str]
+) -> Mapping[str, Chain]:
+    """All chains of `inet outgate` that depend neither on the cluster's nodes nor on policies.
+
+    named: what the sets `inside4`, `inside6`, `pods4` and `pods6` are called.
+    """
     chains = {
         **arriving_chains(settings, candidate=candidate),
-        **source_chains(settings, candidate=candidate),
+        **source_chains(settings, candidate=candidate, named=named),
         **leaving_chains(settings),
     }
     if settings.strict_start:

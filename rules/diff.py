@@ -1,10 +1,16 @@
-"""What has to be done to turn one ruleset into another, as one transaction.
+"""What has to be done to turn one ruleset into another, so that no packet ever meets half of it.
 
-Within it, whatever is named exists before it is named and goes after its last mention: chains
-come before the map elements that lead to them, elements go before their chains.
+The kernel makes a transaction's rules and hashed elements visible at once, but interval sets only
+when all else is done, and a packet that is just on its way through the old rules finds no element
+that has gone. So what is new comes before the rules that lead to it, and what is no longer used
+goes after them: three transactions, of which the middle one is the change. Interval sets never
+change: one with other elements has another name.
+
+Within each, whatever is named exists before it is named and goes after its last mention.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace as changed
 from typing import Any
 
 from outgate.rules.model import (
@@ -28,38 +34,51 @@ from outgate.rules.model import (
     Transaction,
 )
 
+_FAMILIES: tuple[Family, ...] = ("inet", "netdev")
+
 
 def replace(desired: Ruleset) -> Transaction:
-    """All of it anew, whatever was there before; packets see the old content or the new."""
+    """All of it anew, where there is nothing of ours, or nothing that is worth keeping."""
+    before: list[Operation] = []
     operations: list[Operation] = []
-    for family in ("inet", "netdev"):
-        operations += _replace(family, desired.tables.get(family))
-    return Transaction(tuple(operations))
+    for family in _FAMILIES:
+        before += (EnsureTable(family), DeleteTable(family))
+        if family in desired.tables:
+            table = desired.tables[family]
+            intervals = {name: set_ for name, set_ in table.sets.items() if set_.type.interval}
+            before.append(AddTable(Table(family, sets=intervals)))
+            rest = {name: set_ for name, set_ in table.sets.items() if name not in intervals}
+            operations.append(AddTable(changed(table, sets=rest)))
+    return Transaction(tuple(operations), before=tuple(before))
 
 
 def diff(observed: Ruleset | None, desired: Ruleset) -> Transaction:
     """The changes from observed to desired; none if they are equal.
 
-    Element by element where the declarations are the same. A table whose set types or hooks
-    differ (the agent was upgraded) is replaced whole.
+    Element by element where the declarations are the same. Where set types or hooks differ (the
+    agent was upgraded) all but the interval sets is made anew.
     """
     if observed is None:
         return replace(desired)
-    operations: list[Operation] = []
-    for family in ("inet", "netdev"):
+    total = Transaction(())
+    for family in _FAMILIES:
         have, want = observed.tables.get(family), desired.tables.get(family)
         if have == want:
             continue
-        if have is None or want is None or _declared_otherwise(have, want):
-            operations += _replace(family, want)
+        if want is None:
+            part = Transaction((EnsureTable(family), DeleteTable(family)))
+        elif have is None:
+            part = Transaction((EnsureTable(family), DeleteTable(family), AddTable(want)))
+        elif _declared_otherwise(have, want):
+            part = _rebuild(have, want)
         else:
-            operations += _change(have, want)
-    return Transaction(tuple(operations))
-
-
-def _replace(family: Family, table: Table | None) -> tuple[Operation, ...]:
-    emptied = (EnsureTable(family), DeleteTable(family))
-    return emptied if table is None else (*emptied, AddTable(table))
+            part = _change(have, want)
+        total = Transaction(
+            total.operations + part.operations,
+            before=total.before + part.before,
+            after=total.after + part.after,
+        )
+    return total
 
 
 def _declared_otherwise(have: Table, want: Table) -> bool:
@@ -72,59 +91,124 @@ def _declared_otherwise(have: Table, want: Table) -> bool:
     )
 
 
-def _change(have: Table, want: Table) -> Iterator[Operation]:
+def _change(have: Table, want: Table) -> Transaction:
     family = want.family
-    for name in sorted(want.counters - have.counters):
-        yield AddCounter(family, name)
-    for name in _missing(want.sets, have.sets):
-        yield AddSet(family, name, want.sets[name].type)
-    for name in _missing(want.chains, have.chains):
-        yield AddChain(family, name, want.chains[name].hook)
-    yield from _change_rules(have, want)
-    yield from _change_elements(have, want)
-    for name in _missing(have.chains, want.chains):
+    new_sets = _missing(want.sets, have.sets)
+    new_chains = [name for name in _missing(want.chains, have.chains) if not _base(want, name)]
+    before = [
+        *(AddCounter(family, name) for name in sorted(want.counters - have.counters)),
+        *_made(want, sets=new_sets, chains=new_chains),
+    ]
+    after: list[Operation] = []
+    gone = [name for name in _missing(have.chains, want.chains) if not _base(have, name)]
+    after += (FlushChain(family, name) for name in gone)
+    after += (DeleteChain(family, name) for name in gone)
+    after += (DeleteSet(family, name) for name in _missing(have.sets, want.sets))
+    after += (DeleteCounter(family, name) for name in sorted(have.counters - want.counters))
+    operations = (*_change_chains(have, want), *_change_elements(have, want))
+    return Transaction(operations, before=tuple(before), after=tuple(after))
+
+
+def _rebuild(have: Table, want: Table) -> Transaction:
+    """Everything anew but the interval sets that stay, which would be empty for a moment."""
+    family = want.family
+    kept = {
+        name
+        for name, set_ in want.sets.items()
+        if set_.type.interval and have.sets.get(name) == set_
+    }
+    intervals = [
+        name for name, set_ in sorted(want.sets.items()) if set_.type.interval and name not in kept
+    ]
+    clash = [name for name in intervals if name in have.sets]
+    early = [name for name in intervals if name not in clash]
+    before = _made(want, sets=early, chains=())
+    operations: list[Operation] = []
+    operations += (FlushChain(family, name) for name in sorted(have.chains))
+    operations += (
+        DeleteElements(family, name, set_.type, frozenset(set_.elements))
+        for name, set_ in sorted(have.sets.items())
+        if set_.type.data == "verdict" and set_.elements
+    )
+    operations += (DeleteChain(family, name) for name in sorted(have.chains))
+    operations += (DeleteSet(family, name) for name in sorted(have.sets) if name not in kept)
+    operations += (AddCounter(family, name) for name in sorted(want.counters - have.counters))
+    later = [name for name in sorted(want.sets) if name not in kept and name not in early]
+    operations += _made(want, sets=later, chains=sorted(want.chains))
+    after = (DeleteCounter(family, name) for name in sorted(have.counters - want.counters))
+    return Transaction(tuple(operations), before=tuple(before), after=tuple(after))
+
+
+def _made(table: Table, *, sets: Iterable[str], chains: Iterable[str]) -> Iterator[Operation]:
+    """These sets and chains, whole: chains before the elements that lead to them."""
+    family = table.family
+    for name in sets:
+        yield AddSet(family, name, table.sets[name].type)
+    for name in chains:
+        yield AddChain(family, name, table.chains[name].hook)
+    for name in chains:
+        if table.chains[name].rules:
+            yield AddRules(family, name, table.chains[name].rules)
+    for name in sets:
+        if table.sets[name].elements:
+            yield AddElements(family, name, table.sets[name].type, table.sets[name].elements)
+
+
+def _change_chains(have: Table, want: Table) -> Iterator[Operation]:
+    """Base chains come and go at the moment of the change, the others' rules change there."""
+    family = want.family
+    changed_ = [
+        name
+        for name, chain in sorted(want.chains.items())
+        if name in have.chains and have.chains[name] != chain
+    ]
+    gone = [name for name in _missing(have.chains, want.chains) if _base(have, name)]
+    new = [name for name in _missing(want.chains, have.chains) if _base(want, name)]
+    for name in (*changed_, *gone):
+        yield FlushChain(family, name)
+    for name in gone:
         yield DeleteChain(family, name)
-    for name in _missing(have.sets, want.sets):
-        yield DeleteSet(family, name)
-    for name in sorted(have.counters - want.counters):
-        yield DeleteCounter(family, name)
-
-
-def _change_rules(have: Table, want: Table) -> Iterator[Operation]:
-    # Flushed before any is filled: a chain that goes may mention another one that goes.
-    for name in sorted(have.chains):
-        if have.chains[name] != want.chains.get(name):
-            yield FlushChain(want.family, name)
-    for name in sorted(want.chains):
-        chain = want.chains[name]
-        if chain != have.chains.get(name) and chain.rules:
-            yield AddRules(want.family, name, chain.rules)
+    for name in new:
+        yield AddChain(family, name, want.chains[name].hook)
+    for name in (*changed_, *new):
+        if want.chains[name].rules:
+            yield AddRules(family, name, want.chains[name].rules)
 
 
 def _change_elements(have: Table, want: Table) -> Iterator[Operation]:
-    """All deletions first: a span may be cut, or its data changed, within one transaction."""
-    for name in sorted(have.sets):
-        old = have.sets[name]
-        new = want.sets[name].elements if name in want.sets else {}
-        if new is old.elements:
-            continue
+    """Of the sets that stay, and out of those that go what leads to a chain that goes.
+
+    All deletions first: the data of an element may be changed within one transaction.
+    """
+    shared = [
+        (name, old, want.sets[name])
+        for name, old in sorted(have.sets.items())
+        if name in want.sets and want.sets[name].elements is not old.elements
+    ]
+    for name, old, new in shared:
         gone = frozenset(
-            key for key, data in old.elements.items() if key not in new or new[key] != data
+            key
+            for key, data in old.elements.items()
+            if key not in new.elements or new.elements[key] != data
         )
         if gone:
             yield DeleteElements(want.family, name, old.type, gone)
-    for name in sorted(want.sets):
-        set_ = want.sets[name]
-        before = have.sets[name].elements if name in have.sets else {}
-        if before is set_.elements:
-            continue
+    for name in _missing(have.sets, want.sets):
+        old = have.sets[name]
+        if old.type.data == "verdict" and old.elements:
+            yield DeleteElements(want.family, name, old.type, frozenset(old.elements))
+    for name, old, new in shared:
         added = {
             key: data
-            for key, data in set_.elements.items()
-            if key not in before or before[key] != data
+            for key, data in new.elements.items()
+            if key not in old.elements or old.elements[key] != data
         }
         if added:
-            yield AddElements(want.family, name, set_.type, added)
+            yield AddElements(want.family, name, new.type, added)
+
+
+def _base(table: Table, name: str) -> bool:
+    return table.chains[name].hook is not None
 
 
 def _missing(names: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:

@@ -17,5 +17,5 @@ class Kernel(Protocol):
         ...
 
     def apply(self, transaction: Transaction) -> None:
-        """All of the transaction or nothing; KernelRefused if the kernel does not take it."""
+        """Each stage all or nothing; KernelRefused at the first that the kernel does not take."""
         ...

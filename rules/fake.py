@@ -57,10 +57,11 @@ class FakeKernel:
 
     def apply(self, transaction: Transaction) -> None:
         """See `Kernel`."""
-        drafts = {family: _Draft.of(table) for family, table in self._tables.items()}
-        for operation in transaction.operations:
-            self._perform(drafts, operation)
-        self._tables = {family: draft.table(family) for family, draft in drafts.items()}
+        for stage in transaction.stages:
+            drafts = {family: _Draft.of(table) for family, table in self._tables.items()}
+            for operation in stage:
+                self._perform(drafts, operation)
+            self._tables = {family: draft.table(family) for family, draft in drafts.items()}
 
     def delete_device(self, name: str) -> None:
         """Take a network device away, and the chains on it, as the kernel does."""

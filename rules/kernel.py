@@ -8,7 +8,7 @@ import ctypes
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ from outgate.rules.model import (
     Family,
     FlushChain,
     Hook,
+    Operation,
     Ruleset,
     Transaction,
 )
-from outgate.rules.nft import parse, render
+from outgate.rules.nft import parse, script
 
 _CLONE_NEWNET = 0x40000000
 _MESSAGE_MAX = 300  # characters of nft's own words: it repeats the whole command
@@ -91,15 +92,17 @@ class NftKernel:
         return Ruleset(tables)
 
     def apply(self, transaction: Transaction) -> None:
-        """All of the transaction or nothing; KernelRefused if the kernel does not take it."""
+        """Each stage all or nothing; KernelRefused at the first that the kernel does not take."""
         if not transaction:
             return
         with self._lock:
-            before = self._number()
-            self._run(render(transaction), object_=f"table {TABLE}", op="change")
-            if before == self._asked and self._number() == before + 1:
-                self._asked = before + 1  # ours was the only one
-            touched = self._remember(transaction)
+            before, stages = self._number(), transaction.stages
+            for stage in stages:
+                self._run(script(stage), object_=f"table {TABLE}", op="change")
+            after = before + len(stages)
+            if before == self._asked and self._number() == after:
+                self._asked = after  # ours were the only ones
+            touched = self._remember(operation for stage in stages for operation in stage)
             if touched:
                 listings = _chain_listings(
                     item
@@ -151,10 +154,10 @@ class NftKernel:
             return written
         return replace(written, hook=chain.hook)
 
-    def _remember(self, transaction: Transaction) -> frozenset[_Name]:
+    def _remember(self, operations: Iterable[Operation]) -> frozenset[_Name]:
         """Keep the chains as they were written; which ones were."""
         written, before = dict(self._written), self._written
-        for operation in transaction.operations:
+        for operation in operations:
             match operation:
                 case AddTable(table):
                     for name, chain in table.chains.items():

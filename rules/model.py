@@ -215,9 +215,25 @@ Operation = (
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Operations that the kernel does all, in this order, or not at all."""
+    """Operations that the kernel does all, in this order, or not at all.
+
+    before, after: transactions of their own: what the rules will lead to, and what they no longer
+    do.
+    """
 
     operations: tuple[Operation, ...]
+    before: tuple[Operation, ...] = ()
+    after: tuple[Operation, ...] = ()
+
+    @property
+    def stages(self) -> tuple[tuple[Operation, ...], ...]:
+        """Those that there are, in their order."""
+        return tuple(stage for stage in (self.before, self.operations, self.after) if stage)
+
+    @property
+    def size(self) -> int:
+        """How many operations there are in all."""
+        return sum(map(len, self.stages))
 
     def __bool__(self) -> bool:
-        return bool(self.operations)
+        return bool(self.stages)

@@ -57,10 +57,13 @@ Json = Mapping[str, Any]
 
 
 def render(transaction: Transaction) -> str:
-    """The transaction as a script for `nft -f`: the same for equal transactions."""
-    return "".join(
-        f"{line}\n" for operation in transaction.operations for line in _command(operation)
-    )
+    """All of it, to be read: the same for equal transactions."""
+    return "".join(map(script, transaction.stages))
+
+
+def script(operations: Iterable[Operation]) -> str:
+    """One stage of a transaction as a script for `nft -f`."""
+    return "".join(f"{line}\n" for operation in operations for line in _command(operation))
 
 
 def _command(operation: Operation) -> Iterator[str]:

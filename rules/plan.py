@@ -4,14 +4,17 @@ but by its egress id's next hop, with its address.
 An id is written as `id << 16`, as it stands in the conntrack mark.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import blake2b
 from ipaddress import ip_network
 
 from outgate.api.view import (
     DataPathSettings,
     HeldEgress,
     IPAddress,
+    IPNetwork,
     MeshNode,
     NodeView,
     PolicyView,
@@ -34,7 +37,7 @@ from outgate.rules.model import (
     Value,
 )
 from outgate.rules.numbers import UNCOUNTED, policy_numbers
-from outgate.rules.resolve import Version, merge, resolve, span
+from outgate.rules.resolve import Egress, Version, merge, resolve, span
 from outgate.rules.source import class_chain, via_chain
 from outgate.rules.words import COUNTERS, LOCAL, NODE_COUNTERS
 
@@ -51,7 +54,7 @@ UNTOUCHABLE = tuple(
 """Link-local, multicast and broadcast: never touched, like what is inside."""
 
 
-_SIZES = (256, 1024, 4096, 16384, 65536, 1 << 20)
+_SIZES = (4096, 65536, 1 << 20)
 """Of the sets that packets meet all the time. A set that outgrows its size is made anew, and its
 table with it: seldom."""
 
@@ -100,7 +103,16 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     peers = mesh_peers(view)
     gateways = {peer.name: peer.mark for peer in peers if peer.mark}
     candidate = is_candidate(view.node)
-    chains: dict[str, Chain] = dict(static_chains(settings, candidate=candidate))
+    underlays = frozenset(peer.underlay for peer in peers)
+    networks: dict[str, Set] = {}
+    named: dict[str, str] = {}
+    for version in _VERSIONS:
+        named[f"inside{version}"], set_ = _inside(view.inside, underlays, settings, version)
+        networks[named[f"inside{version}"]] = set_
+        if settings.strict_start:
+            named[f"pods{version}"], set_ = _networks(view.pod_networks, version)
+            networks[named[f"pods{version}"]] = set_
+    chains: dict[str, Chain] = dict(static_chains(settings, candidate=candidate, named=named))
     # Every gateway's chain, in use or not: a move is then one map element.
     for mark in sorted(gateways.values()):
         chains[_via(mark)] = via_chain(mark, settings=settings)
@@ -108,6 +120,7 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     for peer in sources:
         chains[_from(peer.index)] = from_chain(peer.index)
     sets: dict[str, Set] = {
+        **networks,
         "next_hop": Set(SetType(("mark",), "verdict"), _next_hops(view, gateways)),
         "held": Set(SetType(("mark",)), {(_mark(held.id),): None for held in view.held}),
         "source_node": Set(
@@ -204,26 +217,30 @@ def _parts(
 def _part(
     keys: Keys, policies: tuple[tuple[PolicyView, int], ...], name: tuple[Version, int]
 ) -> ClassPart:
-    """Single addresses in a hash: an interval map takes 64 ms to lose one of 10,000 elements."""
+    """Single addresses in a hash: there may be thousands, and a change is a microsecond there."""
     version, id_ = name
     number_of = {policy.key: number for policy, number in policies}
-    singles: dict[Key, Value | None] = {}
-    spans: dict[Key, Value | None] = {}
-    for each in resolve((policy for policy, _ in policies), version=version):
-        flow = _mark(each.id) | LOCAL | number_of[each.policy]
-        if each.first == each.last:
-            singles[each.first,] = flow
-        else:
-            spans[_PROTOCOL[version], (each.first, each.last)] = flow
+    found = resolve((policy for policy, _ in policies), version=version)
+
+    def mark(egress: Egress) -> int:
+        return _mark(egress.id) | LOCAL | number_of[egress.policy]
+
     address = _ADDRESS[version]
-    single = f"single{version}_{id_:x}" if singles else ""
-    spanning = f"spans{version}_{id_:x}" if spans else ""
     maps: dict[str, Set] = {}
-    if singles:
+    single = spans = ""
+    if found.singles:
+        single = f"single{version}_{id_:x}"
+        singles: Elements = {(at,): mark(egress) for at, egress in found.singles.items()}
         maps[single] = Set(SetType((address,), "mark"), singles)
-    if spans:
-        maps[spanning] = Set(SetType(("nf_proto", address), "mark", interval=True), spans)
-    return ClassPart(keys, policies, class_chain(version, single=single, spans=spanning), maps)
+    if found.ranges:
+        type_ = SetType(("nf_proto", address), "mark", interval=True)
+        ranges: Elements = {
+            (_PROTOCOL[version], (each.first, each.last)): mark(each.egress)
+            for each in found.ranges
+        }
+        spans = _immutable_name(f"spans{version}", ranges)
+        maps[spans] = Set(type_, ranges)
+    return ClassPart(keys, policies, class_chain(version, single=single, spans=spans), maps)
 
 
 def _family_sets(
@@ -245,9 +262,6 @@ def _family_sets(
         f"class{version}": Set(
             SetType((address,), "verdict"), _pods(view, classes, settings, version=version)
         ),
-        f"inside{version}": _networks(
-            _inside(view, underlays, settings, version=version), version=version
-        ),
         f"held{version}": Set(SetType(("mark",)), {(mark,): None for mark in bound}),
         f"address{version}": Set(
             SetType(("mark",), address), {(mark,): own for mark, own in bound.items()}
@@ -262,21 +276,43 @@ def _family_sets(
     if settings.counters and is_candidate(view.node):
         counted = SetType(("mark",), counted=True)
         sets[f"address_in{version}"] = Set(counted, {(mark,): None for mark in bound})
-    if settings.strict_start:
-        pods = (span(net) for net in view.pod_networks if net.version == version)
-        sets[f"pods{version}"] = _networks(pods, version=version)
     return sets
 
 
+@lru_cache(maxsize=4)
 def _inside(
-    view: NodeView, underlays: Iterable[int], settings: DataPathSettings, *, version: Version
-) -> Iterator[Span]:
+    inside: frozenset[IPNetwork],
+    underlays: frozenset[IPAddress],
+    settings: DataPathSettings,
+    version: Version,
+) -> tuple[str, Set]:
     """All that is not the outside; the mesh too, which the way of what is untouched looks at."""
-    tunnels = (settings.tunnel_subnet4, settings.tunnel_subnet6)
-    for network in (*view.inside, *UNTOUCHABLE, *tunnels):
-        if network is not None and network.version == version:
-            yield span(network)
-    yield from ((each, each) for each in underlays)
+    mesh = settings.tunnel_subnet4 if version == 4 else settings.tunnel_subnet6
+    networks = (*inside, *UNTOUCHABLE, *((mesh,) if mesh else ()))
+    spans = [
+        *(span(network) for network in networks if network.version == version),
+        *((int(each), int(each)) for each in underlays if each.version == version),
+    ]
+    return _immutable(f"inside{version}", spans, version)
+
+
+@lru_cache(maxsize=4)
+def _networks(networks: frozenset[IPNetwork], version: Version) -> tuple[str, Set]:
+    spans = [span(network) for network in networks if network.version == version]
+    return _immutable(f"pods{version}", spans, version)
+
+
+def _immutable(name: str, spans: Iterable[Span], version: Version) -> tuple[str, Set]:
+    # Disjoint: the kernel refuses a network that another one covers.
+    elements: Elements = {(_PROTOCOL[version], each): None for each in merge(spans)}
+    type_ = SetType(("nf_proto", _ADDRESS[version]), interval=True)
+    return _immutable_name(name, elements), Set(type_, elements)
+
+
+def _immutable_name(name: str, elements: Elements) -> str:
+    """A name of this content alone: another content is another set (see `outgate.rules.diff`)."""
+    digest = blake2b(repr(sorted(elements.items())).encode(), digest_size=4)
+    return f"{name}_{digest.hexdigest()}"
 
 
 def _pods(
@@ -296,12 +332,6 @@ def _sized(set_: Set, last: Set | None) -> Set:
     least = last.type.size if last else _SIZES[0]
     size = next(size for size in _SIZES if size >= max(len(set_.elements), least))
     return replace(set_, type=replace(set_.type, size=size))
-
-
-def _networks(spans: Iterable[Span], *, version: Version) -> Set:
-    # Disjoint: the kernel refuses a network that another one covers.
-    type_ = SetType(("nf_proto", _ADDRESS[version]), interval=True)
-    return Set(type_, {(_PROTOCOL[version], each): None for each in merge(spans)})
 
 
 def _node_table(peers: Iterable[MeshNode], settings: DataPathSettings) -> Table:

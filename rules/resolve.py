@@ -1,4 +1,4 @@
-"""Which egress id each destination gets under an ordered list of policies: disjoint ranges.
+"""Which egress id each destination gets under an ordered list of policies.
 
 The longest matching prefix wins; policies that name equally specific destinations are ordered by
 their rank, the smallest first. Where a policy excludes a destination it does not apply at all,
@@ -8,7 +8,7 @@ and another one may. Addresses are ints here: 10,000 policies take a fraction of
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,42 +16,71 @@ from outgate.api.view import IPNetwork, PolicyView
 
 Version = Literal[4, 6]
 
-_Stake = tuple[int, int, int, int, int, str]
-"""Minus the prefix's length, rank, first and last address, egress id, policy."""
-
 _BITS: dict[Version, int] = {4: 32, 6: 128}
 
 
 @dataclass(frozen=True, slots=True)
-class EgressRange:
-    """Destinations `first` to `last`, both included, as ints: they leave with egress id `id`.
+class Egress:
+    """An egress id, and the key of the policy that says so."""
 
-    policy: the key of the one that says so.
-    """
-
-    first: int
-    last: int
     id: int
     policy: str
 
 
-def resolve(policies: Iterable[PolicyView], *, version: Version) -> tuple[EgressRange, ...]:
-    """The destinations that any of the policies matches, in one family: sorted and disjoint.
+@dataclass(frozen=True, slots=True)
+class EgressRange:
+    """Destinations `first` to `last`, both included, as ints, and how they leave."""
 
-    Adjacent ranges of the same policy are one. What no policy matches is in none.
+    first: int
+    last: int
+    egress: Egress
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """How each destination of one family leaves; what is in neither field is not matched.
+
+    singles: what single addresses, as ints, were named for; looked at first. ranges: all the
+    others, sorted and disjoint; a single address may be in one as well, which it is an exception
+    of.
+    """
+
+    singles: Mapping[int, Egress]
+    ranges: tuple[EgressRange, ...]
+
+    def of(self, address: int) -> Egress | None:
+        """How this destination leaves; None: no policy is about it."""
+        if address in self.singles:
+            return self.singles[address]
+        at = bisect_right(self.ranges, address, key=lambda each: each.first) - 1
+        found = at >= 0 and address <= self.ranges[at].last
+        return self.ranges[at].egress if found else None
+
+
+_Stake = tuple[int, int, int, int, Egress]
+"""Minus the prefix's length, rank, first and last address, how they leave."""
+
+
+def resolve(policies: Iterable[PolicyView], *, version: Version) -> Destinations:
+    """The destinations that any of the policies matches, in one family.
+
+    Adjacent ranges of the same policy are one.
     """
     ordered = sorted(policies, key=lambda policy: (policy.rank, policy.key))
     stakes: list[_Stake] = []
+    singles: dict[int, Egress] = {}
     for rank, policy in enumerate(ordered):
         id_ = policy.egress4 if version == 4 else policy.egress6
+        egress = Egress(id_, policy.key)
         holes = merge(span(network) for network in policy.exclusions if network.version == version)
         for length, first, last in _destinations(policy, version=version):
-            stakes.extend(
-                (-length, rank, start, end, id_, policy.key)
-                for start, end in _without(first, last, holes)
-            )
-    stakes.sort()
-    return tuple(_sweep(stakes))
+            for start, end in _without(first, last, holes):
+                if length == _BITS[version]:
+                    singles.setdefault(start, egress)  # of several, the one of the smallest rank
+                else:
+                    stakes.append((-length, rank, start, end, egress))
+    stakes.sort(key=lambda stake: stake[:4])
+    return Destinations(singles, tuple(_sweep(stakes)))
 
 
 def span(network: IPNetwork) -> tuple[int, int]:
@@ -112,13 +141,13 @@ def _sweep(stakes: list[_Stake]) -> Iterator[EgressRange]:
             heapq.heappop(open_)
         if not open_:
             continue
-        id_, policy = stakes[open_[0]][4:]
+        egress = stakes[open_[0]][4]
         last = bounds[at + 1] - 1
-        if pending and pending.policy == policy and pending.last + 1 == bound:
-            pending = EgressRange(pending.first, last, id_, policy)
+        if pending and pending.egress == egress and pending.last + 1 == bound:
+            pending = EgressRange(pending.first, last, egress)
             continue
         if pending:
             yield pending
-        pending = EgressRange(bound, last, id_, policy)
+        pending = EgressRange(bound, last, egress)
     if pending:
         yield pending

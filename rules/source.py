@@ -12,13 +12,15 @@ from outgate.rules.resolve import Version
 from outgate.rules.words import ID, LOCAL, NUMBER, counted, drop, from_tunnel, set_mark
 
 
-def source_chains(settings: DataPathSettings, *, candidate: bool) -> Mapping[str, Chain]:
-    """Those that are the same for all pods."""
+def source_chains(
+    settings: DataPathSettings, *, candidate: bool, named: Mapping[str, str]
+) -> Mapping[str, Chain]:
+    """Those that are the same for all pods; see `outgate.rules.chains.static_chains`."""
     return {
         "prerouting": _prerouting(settings),
-        "unmarked": _unmarked(settings),
-        "outside4": _outside(4),
-        "outside6": _outside(6),
+        "unmarked": _unmarked(settings, named),
+        "outside4": _outside(4, named["inside4"]),
+        "outside6": _outside(6, named["inside6"]),
         "untouched": _untouched(settings),
         "begin": _BEGIN,
         "lost": _lost(settings),
@@ -58,7 +60,7 @@ def _prerouting(settings: DataPathSettings) -> Chain:
     )
 
 
-def _unmarked(settings: DataPathSettings) -> Chain:
+def _unmarked(settings: DataPathSettings, named: Mapping[str, str]) -> Chain:
     rules = [
         "ct state established,related accept",
         "ip saddr vmap @class4",
@@ -66,7 +68,7 @@ def _unmarked(settings: DataPathSettings) -> Chain:
     ]
     if settings.strict_start:
         rules += [
-            f"meta nfproto . {ip} saddr @pods{version} jump unknown{version}"
+            f"meta nfproto . {ip} saddr @{named[f'pods{version}']} jump unknown{version}"
             for version, ip in ((4, "ip"), (6, "ip6"))
         ]
     return Chain((*rules, "goto untouched"))
@@ -80,12 +82,12 @@ def unknown_chains() -> Mapping[str, Chain]:
     }
 
 
-def _outside(version: Version) -> Chain:
+def _outside(version: Version, inside: str) -> Chain:
     """Returns for what goes to the outside of the cluster."""
     ip = "ip" if version == 4 else "ip6"
     return Chain(
         (
-            f"meta nfproto . {ip} daddr @inside{version} goto untouched",
+            f"meta nfproto . {ip} daddr @{inside} goto untouched",
             "fib daddr type { local, broadcast, multicast, anycast } goto untouched",
         )
     )

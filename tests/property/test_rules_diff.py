@@ -7,6 +7,20 @@ from views import ruleset, settings, views
 from outgate.api.view import DataPathSettings, NodeView
 from outgate.rules.diff import diff, replace
 from outgate.rules.fake import FakeKernel
+from outgate.rules.model import (
+    AddChain,
+    AddCounter,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteCounter,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+)
 from outgate.rules.nft import render
 
 unhurried = hypothesis_settings(deadline=None)  # the machine is shared
@@ -65,3 +79,21 @@ def test_a_lost_device_gets_its_chains_again(
 @given(views(), settings)
 def test_equal_views_give_equal_text(view: NodeView, settings: DataPathSettings) -> None:
     assert render(replace(ruleset(view, settings))) == render(replace(ruleset(view, settings)))
+
+
+GONE = (DeleteChain, DeleteCounter, DeleteElements, DeleteSet, DeleteTable, FlushChain)
+COMING = (AddChain, AddCounter, AddElements, AddRules, AddSet, AddTable)
+
+
+@given(views(), views(), settings, settings)
+def test_interval_sets_never_change_and_nothing_goes_before_the_change(
+    before: NodeView, after: NodeView, old: DataPathSettings, new: DataPathSettings
+) -> None:
+    """The kernel shows an interval set's elements later than the rules and all other elements."""
+    transaction = diff(ruleset(before, old), ruleset(after, new))
+
+    assert not any(isinstance(each, GONE) for each in transaction.before)
+    assert not any(isinstance(each, COMING) for each in transaction.after)
+    for each in transaction.operations:
+        if isinstance(each, AddElements | DeleteElements):
+            assert not each.type.interval

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from outgate.api.view import IPAddress, IPNetwork, PolicyView
-from outgate.rules.resolve import EgressRange, Version, resolve
+from outgate.rules.resolve import Destinations, Version, resolve
 
 # A few bits of the address space, so that networks nest, touch and cover one another.
 BASE = {4: int(IPv4Address("192.0.2.0")), 6: int(IPv6Address("2001:db8::"))}
@@ -73,19 +73,23 @@ def probes(version: Version) -> list[IPAddress]:
     return [kind(address) for address in (0, *inside, last)]
 
 
-def looked_up(ranges: tuple[EgressRange, ...], address: IPAddress) -> int | None:
-    found = [each.id for each in ranges if each.first <= int(address) <= each.last]
+def looked_up(destinations: Destinations, address: IPAddress) -> int | None:
+    """As the rules do: single addresses first, then the one range that it is in."""
+    number = int(address)
+    found = [each.egress for each in destinations.ranges if each.first <= number <= each.last]
     assert len(found) <= 1
-    return found[0] if found else None
+    egress = destinations.singles.get(number, found[0] if found else None)
+    assert egress == destinations.of(number)
+    return egress.id if egress else None
 
 
 @unhurried
 @given(policies, st.sampled_from([4, 6]))
 def test_it_agrees_with_the_naive_resolver(policies: list[PolicyView], version: Version) -> None:
-    ranges = resolve(policies, version=version)
+    destinations = resolve(policies, version=version)
 
     for address in probes(version):
-        assert looked_up(ranges, address) == naive(policies, address)
+        assert looked_up(destinations, address) == naive(policies, address)
 
 
 @unhurried
@@ -93,11 +97,11 @@ def test_it_agrees_with_the_naive_resolver(policies: list[PolicyView], version: 
 def test_neither_the_order_of_policies_nor_a_needless_cut_shows(
     policies: list[PolicyView], version: Version, random: Random
 ) -> None:
-    ranges = resolve(policies, version=version)
+    destinations = resolve(policies, version=version)
     shuffled = list(policies)
     random.shuffle(shuffled)
 
-    assert resolve(shuffled, version=version) == ranges
-    for one, next_ in pairwise(ranges):
+    assert resolve(shuffled, version=version) == destinations
+    for one, next_ in pairwise(destinations.ranges):
         assert one.last < next_.first
-        assert one.last + 1 < next_.first or one.policy != next_.policy
+        assert one.last + 1 < next_.first or one.egress != next_.egress

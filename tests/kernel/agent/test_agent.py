@@ -37,6 +37,7 @@ from outgate.api.view import IPAddress
 from outgate.daemon.http import HttpServer
 from outgate.daemon.task import Task
 from outgate.kube.fake import FakeApi
+from outgate.rules.model import Ruleset
 from outgate.vip.glance import perhaps_owned
 from outgate.vip.holder import Holder
 from outgate.vip.kernel import AddressKernel
@@ -82,6 +83,7 @@ class Agent:
         settings = AgentSettings(node=self.node, vip_socket=path)
         parts = parts_of(self.api, settings, first_time=lambda: None)
         self.reconciler, self.traffic = parts.reconciler, parts.traffic
+        self.planned = parts.planned
         http = HttpServer(port=HTTP_PORT, dead=dict, unready=dict, pages=parts.pages)
         tasks: tuple[Task, ...] = (VipServer(holder, path=path), http, *parts.tasks)
         for task in tasks:
@@ -94,6 +96,12 @@ class Agent:
         registry = CollectorRegistry()
         registry.register(self.traffic)
         return registry.get_sample_value(f"outgate_agent_{name}_total", labels) or 0.0
+
+    def ruleset(self) -> Ruleset:
+        """What it has planned."""
+        planned = self.planned()
+        assert planned is not None
+        return planned.ruleset
 
     def halt(self) -> None:
         self.stop.set()

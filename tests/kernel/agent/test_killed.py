@@ -5,9 +5,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,9 @@ from kernel.harness import Namespace, Topology
 from kernel.traffic import Flow, Outside, seen_as
 
 from outgate.api.view import IPAddress
+from outgate.rules.diff import diff
+from outgate.rules.kernel import NftKernel
+from outgate.rules.model import Chain, Ruleset, Set, SetType
 
 pytestmark = pytest.mark.kernel
 
@@ -62,6 +65,20 @@ class Traffic:
                     self.seen[f"lost: {error}"] += 1
 
 
+@contextmanager
+def traffic_of(pods: Mapping[str, Namespace]) -> Iterator[list[Traffic]]:
+    """Of two nodes' pods and both families, until it ends."""
+    flows = [Traffic(pods[pod], version) for pod in ("worker", "first") for version in (4, 6)]
+    stop = threading.Event()
+    with ExitStack() as stack:
+        for traffic in flows:
+            thread = threading.Thread(target=traffic.run, args=(stop,))
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(stop.set)
+        yield flows
+
+
 def start(node: Namespace, path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["nsenter", f"--net={node.path}", "--", sys.executable, str(SCRIPT), node.role, str(path)],
@@ -89,15 +106,8 @@ def test_killed_at_any_point_under_traffic_nothing_is_lost_or_leaks(
         for pod in ("worker", "first"):
             eventually(begins(pods[pod], version, EIP[version]))
     before = state(node)
-    flows = [Traffic(pods[pod], version) for pod in ("worker", "first") for version in (4, 6)]
-    stop = threading.Event()
     world.agents[name].halt()
-    with ExitStack() as stack:
-        for traffic in flows:
-            thread = threading.Thread(target=traffic.run, args=(stop,))
-            thread.start()
-            stack.callback(thread.join)
-        stack.callback(stop.set)
+    with traffic_of(pods) as flows:
         for kill in range(KILLS):
             process = start(node, tmp_path / f"{name}.sock")
             with process:
@@ -111,3 +121,48 @@ def test_killed_at_any_point_under_traffic_nothing_is_lost_or_leaks(
     for traffic in flows:
         assert traffic.seen.keys() == {EIP[traffic.version]}, traffic
         assert traffic.seen.total() > 100
+
+
+def other_layout(ruleset: Ruleset) -> Ruleset:
+    """The same rules as another version might have them: other hooks, types, sets and chains."""
+    inet = ruleset.tables["inet"]
+    sets = {
+        name: replace(set_, type=replace(set_.type, size=set_.type.size * 2))
+        for name, set_ in inet.sets.items()
+    }
+    chains = {
+        name: replace(
+            chain, hook=chain.hook and replace(chain.hook, priority=chain.hook.priority - 1)
+        )
+        for name, chain in inet.chains.items()
+    }
+    gone = Set(SetType(("mark", "ipv4_addr"), "verdict"), {(7, 7): "goto gone"})
+    other = replace(
+        inet,
+        sets={**sets, "gone": gone},
+        chains={**chains, "gone": Chain(("ct mark . ip saddr vmap @gone",))},
+        counters=inet.counters | {"gone"},
+    )
+    return Ruleset({**ruleset.tables, "inet": other})
+
+
+@pytest.mark.parametrize("name", ["worker", "first"])
+def test_up_and_down_between_versions_with_other_tables_nothing_is_lost_or_leaks(
+    world: World, name: str
+) -> None:
+    node, pods, agent = world.topology.nodes[name], world.topology.pods, world.agents[name]
+    for version in (4, 6):
+        for pod in ("worker", "first"):
+            eventually(begins(pods[pod], version, EIP[version]))
+    before = state(node)
+    nft = NftKernel(netns=node.path)
+    with traffic_of(pods) as flows:
+        for _ in range(4):
+            agent.halt()
+            nft.apply(diff(nft.observe(), other_layout(agent.ruleset())))
+            agent.start()
+            eventually(agent.ready)
+            eventually(lambda: state(node) == before)
+    for traffic in flows:
+        assert traffic.seen.keys() == {EIP[traffic.version]}, traffic
+        assert traffic.seen.total() > 50

@@ -111,13 +111,13 @@ def test_an_interrupted_mesh_is_finished_from_where_it_stands() -> None:
         assert node.mesh.observe() == whole.mesh.observe()
 
 
-def test_a_restart_on_the_same_kernel_writes_the_table_anew_and_leaves_the_mesh() -> None:
+def test_a_restart_on_the_same_kernel_leaves_what_is_right() -> None:
     node = Node()
     node.reconciler.step()
     node.log.clear()
     node.restart()
     node.reconciler.step()
-    assert node.log == ["rules", "hold"]
+    assert node.log == ["hold"]
 
 
 def test_a_restart_adopts_or_removes_what_a_dead_agent_left() -> None:
