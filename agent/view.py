@@ -88,6 +88,7 @@ class ViewMaker:
             pods=pods,
             next_hops=_next_hops(egress, mesh),
             held=_held(egress, local),
+            egress_addresses=_virtual(egress, inside),
         )
         problems = (*mesh.problems, *egress.problems, *odd, *faults)
         return Outcome(view, "", tuple(sorted(problems)))
@@ -188,6 +189,12 @@ def _next_hops(egress: EgressTable, mesh: Mesh) -> Mapping[int, str]:
     if mesh.node is not None:
         usable.add(mesh.node.name)
     return {id_: node for id_, node in sorted(egress.holders.items()) if node in usable}
+
+
+def _virtual(egress: EgressTable, inside: frozenset[IPNetwork]) -> frozenset[IPAddress]:
+    # A node's own address may be an egress address too, and may come by any way.
+    own = {network.network_address for network in inside if network.num_addresses == 1}
+    return frozenset(each for each in egress.addresses.values() if each is not None) - own
 
 
 def _held(egress: EgressTable, local: LocalNode) -> tuple[HeldEgress, ...]:

@@ -76,6 +76,7 @@ class NodeView:
     next_hops: egress id → name of the node that holds it. An id without one is not in it.
     held: the ids that this node itself holds.
     inside: networks of the cluster; traffic to them is never touched.
+    egress_addresses: all virtual ones of the cluster, whoever holds them: no pod may take one.
     known: addresses of all local pods; pod_networks: where pods' addresses are from.
     """
 
@@ -86,6 +87,7 @@ class NodeView:
     pods: Mapping[IPAddress, tuple[str, ...]]
     next_hops: Mapping[int, str]
     held: tuple[HeldEgress, ...]
+    egress_addresses: frozenset[IPAddress] = frozenset()
     known: frozenset[IPAddress] = frozenset()
     pod_networks: frozenset[IPNetwork] = frozenset()
 
@@ -99,6 +101,8 @@ class DataPathSettings:
     mtu: of the tunnel device, bytes, already less the encapsulation's 50 or 70.
     group: of the tunnel device, by which the rules know it: a number compares faster than a name.
     counters: packets and bytes are counted by policy and by address.
+    source_check: a pod's address counts only if it comes by the way to that pod.
+    accept_mark: bits of the packet mark by which the owner of FORWARD knows what to accept.
     strict_start: what comes from a pod network, but from no pod that is known, is dropped on its
     way to the outside.
     """
@@ -118,6 +122,8 @@ class DataPathSettings:
     reply_route: bool = True
     counters: bool = True
     strict_start: bool = False
+    source_check: bool = True
+    accept_mark: int = 0
 
     @property
     def reply_mark(self) -> int:

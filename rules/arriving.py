@@ -11,8 +11,8 @@ def arriving_chains(settings: DataPathSettings, *, candidate: bool) -> Mapping[s
     """On every node; the zone on gateway candidates only."""
     chains = {
         "early": _early(settings),
-        "from_tunnel": _FROM_TUNNEL,
-        "new_from_tunnel": _NEW_FROM_TUNNEL,
+        "from_tunnel": _from_tunnel(settings),
+        "new_from_tunnel": _new_from_tunnel(settings),
         "held": _HELD,
         "input": _input(settings),
         "output": _output(settings),
@@ -46,25 +46,33 @@ def _early(settings: DataPathSettings) -> Chain:
     )
 
 
-_FROM_TUNNEL = Chain(
-    (
-        "ct direction reply meta mark set 0x0 accept",
-        f"meta mark & 0xffff == 0x0 {drop('foreign_tunnel')}",
-        "ct state new goto new_from_tunnel",
-        "meta mark set 0x0",
-        "ct direction original accept",
-        drop("invalid"),
+def _from_tunnel(settings: DataPathSettings) -> Chain:
+    return Chain(
+        (
+            f"ct direction reply {_cleared(settings)} accept",
+            f"meta mark & 0xffff == 0x0 {drop('foreign_tunnel')}",
+            "ct state new goto new_from_tunnel",
+            _cleared(settings),
+            "ct direction original accept",
+            drop("invalid"),
+        )
     )
-)
 
-_NEW_FROM_TUNNEL = Chain(
-    (
-        "ct mark set meta mark << 16",
-        "meta mark set 0x0",
-        "ether saddr vmap @source_node",
-        drop("foreign_tunnel"),
+
+def _new_from_tunnel(settings: DataPathSettings) -> Chain:
+    return Chain(
+        (
+            "ct mark set meta mark << 16",
+            _cleared(settings),
+            "ether saddr vmap @source_node",
+            drop("foreign_tunnel"),
+        )
     )
-)
+
+
+def _cleared(settings: DataPathSettings) -> str:
+    return f"meta mark set {settings.accept_mark:#x}"
+
 
 _HELD = Chain(
     (

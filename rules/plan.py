@@ -322,6 +322,9 @@ def _pods(
     if settings.strict_start:
         known = (int(pod) for pod in view.known if pod.version == version)
         elements = {(pod,): "goto untouched" for pod in known}
+    for own in view.egress_addresses if settings.source_check else ():
+        if own.version == version:
+            elements[int(own),] = "goto claimed"
     for pod, keys in view.pods.items():
         if keys and pod.version == version:
             elements[int(pod),] = f"goto {_class(version, classes[keys])}"

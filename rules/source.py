@@ -22,7 +22,8 @@ def source_chains(
         "outside4": _outside(4, named["inside4"]),
         "outside6": _outside(6, named["inside6"]),
         "untouched": _untouched(settings),
-        "begin": _BEGIN,
+        "begin": _begin(settings),
+        "claimed": _claimed(settings),
         "lost": _lost(settings),
         "here": _towards(0, settings=settings),
         "reply": _reply(settings, candidate=candidate),
@@ -109,14 +110,24 @@ def _untouched(settings: DataPathSettings) -> Chain:
     return Chain(tuple(rules))
 
 
-_BEGIN = Chain(
-    (
-        f"{ID} vmap @next_hop",
-        # No flow, so no mark: whatever its destination was mapped to has gone nowhere.
-        f"ct state invalid,untracked {drop('invalid')}",
-        "goto lost",
+def _begin(settings: DataPathSettings) -> Chain:
+    # The class was found by the source address alone: it has to be the sender's.
+    checked = (f"fib saddr . iif oif missing {drop('spoofed')}",) if settings.source_check else ()
+    return Chain(
+        (
+            *checked,
+            f"{ID} vmap @next_hop",
+            # No flow, so no mark: whatever its destination was mapped to has gone nowhere.
+            f"ct state invalid,untracked {drop('invalid')}",
+            "goto lost",
+        )
     )
-)
+
+
+def _claimed(settings: DataPathSettings) -> Chain:
+    # From an egress address: a pod that has taken it, unless it comes by the way to the holder.
+    other = f'iifname != "{settings.underlay_interface}"'
+    return Chain((f"{other} fib saddr . iif oif missing {drop('spoofed')}", "goto untouched"))
 
 
 def _lost(settings: DataPathSettings) -> Chain:
@@ -140,7 +151,7 @@ def _reply(settings: DataPathSettings, *, candidate: bool) -> Chain:
             rules += counted(f"address_in{version}", key=key, settings=settings)
     rules.append(f"ct mark & {LOCAL:#x} != 0x0 goto answered")
     if candidate and settings.reply_route:
-        rules.append(set_mark(settings.reply_mark, settings=settings))
+        rules.append(set_mark(settings.reply_mark | settings.accept_mark, settings=settings))
     return Chain(tuple(rules))
 
 

@@ -21,6 +21,7 @@ COUNTERS = frozenset(
         "leak",  # about to leave with another address than its egress id's
         "no_gateway",  # the egress id has no next hop
         "not_held",  # the egress id has no address here (in this family)
+        "spoofed",  # from a pod's address, but not by the way to that pod
         "stray",  # into the tunnel, but no flow of ours
         "tunnel_address",  # to the tunnel's addresses, from elsewhere
         "unclassified",  # strict start: from a pod network, but from no pod that is known
@@ -48,7 +49,7 @@ def into_tunnel(settings: DataPathSettings) -> str:
 
 
 def set_mark(mark: int, *, settings: DataPathSettings) -> str:
-    """Our bits of the packet mark; the others stay."""
+    """Our bits of the packet mark become those of this one; of others', what it has is added."""
     others = 0xFFFFFFFF & ~settings.mark_mask
     return f"meta mark set meta mark & {others:#010x} | {mark:#x}"
 

@@ -95,6 +95,7 @@ class Cluster:
             pods={pod_address(name, version): (policy.key,) for version in (4, 6)},
             next_hops={ID: wish.holder} if wish.holder else {},
             held=held,
+            egress_addresses=frozenset((EGRESS4, EGRESS6)),
         )
 
     def program(self, wish: Wish) -> None:

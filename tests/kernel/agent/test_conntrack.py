@@ -109,8 +109,8 @@ def test_the_flows_of_many_pods_are_read_in_one_go(
     monkeypatch.setattr("outgate.agent.conntrack.MANY", many)
     for number in range(1, 4):
         entry(space, f"10.244.1.{number}", 1000 + number, mark=0)
-    many = [ip_address(f"10.244.1.{number}") for number in range(2, FEW + 4)]
-    flows = within(space, lambda conntrack: list(conntrack.flows(many)))
+    pods = [ip_address(f"10.244.1.{number}") for number in range(2, FEW + 4)]
+    flows = within(space, lambda conntrack: list(conntrack.flows(pods)))
     assert sorted(str(flow.source) for flow in flows) == ["10.244.1.2", "10.244.1.3"]
 
 

@@ -1,21 +1,27 @@
 """Where the FORWARD policy is DROP: what somebody accepts passes, the rest is dropped, not leaked.
 
 A verdict of another table is final: Outgate can't take back its drop, and does not write into it.
-Calico and flannel accept what their pods send and get; at a gateway Calico knows no pod of that
-address, and a plain bridge has nobody who accepts anything. There the operator has to say so.
+Calico and flannel accept what their pods send and get. At a gateway Calico knows no pod of that
+address, but accepts what has its mark: `accept_mark` gives it that. A plain bridge has nobody who
+accepts anything: there the operator has to say so.
 """
 
 import socket
+from dataclasses import replace
 
 import pytest
 from kernel.cluster import Wish, egress
 from kernel.cni import foreign
 from kernel.cni.beside import Beside, assert_matched_pods_leave_with_the_egress_address
-from kernel.cni.foreign import Iptables
+from kernel.cni.foreign import Iptables, KubeProxy
 from kernel.harness import Namespace
 from kernel.traffic import Capture, is_silent, seen_as
 
 pytestmark = pytest.mark.kernel
+
+
+CALICO_ACCEPTS = 0x10000
+"""Its mark for what its policies have accepted (Felix: IptablesMarkMask 0xffff0000)."""
 
 
 @pytest.fixture
@@ -53,15 +59,17 @@ def test_calicos_own_pods_pass_on_a_gateway(beside: Beside, iptables: Iptables) 
         assert seen_as(beside.topology.pods["first"], version=version) == egress(version)
 
 
-def test_what_comes_by_the_tunnel_passes_calicos_gateway_once_the_operator_accepts_it(
-    beside: Beside, iptables: Iptables
+@pytest.mark.parametrize("kube_proxy", ["iptables", "nftables"])
+def test_what_comes_by_the_tunnel_passes_calicos_gateway_with_its_mark(
+    beside: Beside, iptables: Iptables, kube_proxy: KubeProxy
 ) -> None:
-    foreign.calico(beside.topology, iptables)
+    foreign.calico(beside.topology, iptables, kube_proxy=kube_proxy)
     drop_what_nobody_accepts(beside, iptables)
     beside.program(Wish())
     assert_silent_and_nothing_leaks(beside, "worker")
 
-    accept_what_the_tunnel_carries(beside.topology.nodes["first"])
+    beside.settings = replace(beside.settings, accept_mark=CALICO_ACCEPTS)
+    beside.program(Wish())
 
     assert_matched_pods_leave_with_the_egress_address(beside)
 
