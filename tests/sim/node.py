@@ -108,6 +108,8 @@ class Node:
 
     def kill(self) -> None:
         """The process dies; the kernel goes on."""
+        if self.engine is not None:
+            self._epoch = max(self._epoch, self.engine.epoch)
         self.engine = None
         self.paused = False
         self._inbox.clear()
@@ -264,7 +266,6 @@ class Node:
         if claim.until <= self.clock():
             self._gone(claim.gateway, claim.addresses)
             return
-        self._epoch = max(self._epoch, claim.epoch)
         for address in claim.addresses:
             self.kernel[address] = Element(claim.gateway, claim.epoch, claim.until)
         self.claimed(self, claim)

@@ -83,11 +83,16 @@ class Engine:
         self._ready = False
         self._changed = False
 
+    @property
+    def epoch(self) -> int:
+        """The highest epoch known: to be kept for the next process, wherever it rises."""
+        return max((group.highest for group in self.groups.values()), default=self._epoch)
+
     def next_wake(self) -> float:
         """When to send the next `Tick`, unless another event comes first."""
         wake = self._sent + self.settings.interval if self._to else FOREVER
         for group in self.groups.values():
-            wake = min(wake, group.wake, group.holds.wake())
+            wake = min(wake, group.wake, group.watch, group.holds.wake())
         return wake
 
     def handle(self, event: Event, *, now: float) -> tuple[Action, ...]:
@@ -121,7 +126,7 @@ class Engine:
                 or say is not old
                 or peer.objects
                 or self.takings[gateway].wants
-                or now >= group.wake
+                or group.stirs(now=now)
             ):
                 self._turn(group, now, actions)
             else:
@@ -144,7 +149,7 @@ class Engine:
     def _tick(self, now: float, actions: list[Action]) -> None:
         for group in self.groups.values():
             taking = self.takings[group.gateway]
-            if now >= group.wake or taking.wants:
+            if taking.wants or group.stirs(now=now):
                 self._turn(group, now, actions)
             else:
                 self._keep(group, now, actions)
@@ -174,7 +179,7 @@ class Engine:
                 if gateway in self.groups:
                     self.groups[gateway].fit = fit
             case LeasesRead(request, records):
-                self._leases(self.requests.answered(request), records, now)
+                self._leases(self.requests.answered(request), records, now, actions)
             case LeaseWritten(request, record):
                 asked = self.requests.answered(request)
                 if asked is not None and record.gateway in self.groups:
@@ -203,8 +208,9 @@ class Engine:
                 for group in self.groups.values():
                     group.holds.announced = self.settings.restart
                 self._restarting = (now, self.peers.counter + 1)
-        for group in self.groups.values():
-            self._turn(group, now, actions)
+        if not isinstance(event, LeasesRead):
+            for group in self.groups.values():
+                self._turn(group, now, actions)
         if self._speak(now) or isinstance(event, Restarting):
             self._beat(now, actions)
 
@@ -271,14 +277,24 @@ class Engine:
             actions += group.holds.release(group.holds.epochs.keys(), why="unused")
             del self.takings[gateway]
 
-    def _leases(self, request: Request | None, records: tuple[Record, ...], now: float) -> None:
+    def _leases(
+        self,
+        request: Request | None,
+        records: tuple[Record, ...],
+        now: float,
+        actions: list[Action],
+    ) -> None:
         if request is None:
             return
         by_gateway: dict[str, list[Record]] = {}
         for record in records:
             by_gateway.setdefault(record.gateway, []).append(record)
         for gateway, group in self.groups.items():
-            group.read(by_gateway.get(gateway, ()), asked=request.sent, now=now)
+            records_now = by_gateway.get(gateway, ())
+            if group.read(records_now, asked=request.sent, now=now) or group.silent:
+                self._turn(group, now, actions)
+            else:
+                self._keep(group, now, actions)
 
     def _probed(
         self, probe: int, answered: Mapping[IPAddress, str], now: float, actions: list[Action]

@@ -47,6 +47,8 @@ class Group:
         self.fit = True
         self.highest = 0
         self.wake = NEVER
+        self.watch = NEVER
+        self.holders: dict[IPAddress, Peer] = {}
         self.others: tuple[Peer, ...] = ()
         self.silent: tuple[Peer, ...] = ()
         self.heard: tuple[Peer, ...] = ()
@@ -81,10 +83,12 @@ class Group:
             self._read_now = True
         self.highest = max(self.highest, say.epoch)
 
-    def read(self, records: Iterable[Record], *, asked: float, now: float) -> None:
-        """Takes the gateway's Leases, as they were read."""
-        self.roster.read(records, asked=asked, now=now)
-        self._read_now = False
+    def read(self, records: Iterable[Record], *, asked: float, now: float) -> bool:
+        """Takes the gateway's Leases, as they were read; whether that is worth a turn."""
+        first = self.roster.asked == NEVER
+        news = self.roster.read(records, asked=asked, now=now)
+        hurry, self._read_now = self._read_now, False
+        return first or news or hurry
 
     def swapped(self, record: Record, request: Request, *, now: float) -> None:
         """Takes that our write of a Lease was done."""
@@ -111,26 +115,50 @@ class Group:
         names = set(self.membership.members)
         names.update(node for node, record in self.roster.records.items() if record.inside)
         for peer in self.peers.by_node.values():
-            word = peer.word
-            if word is not None and self.gateway in word.says:
-                if not self.peers.silent(peer, now=now):
+            say = self.say_of(peer)
+            if say is not None:
+                if now < self.peers.silent_from(peer):
                     names.add(peer.node)
-                if word.says[self.gateway].epoch > self.highest:
-                    self.highest = word.says[self.gateway].epoch
+                self.highest = max(self.highest, say.epoch)
         names.discard(self.node)
         self.others = tuple(self.peers.get(node) for node in sorted(names))
-        self.silent = tuple(p for p in self.others if self.peers.silent(p, now=now))
-        self.heard = tuple(p for p in self.others if p not in self.silent)
-        self.highest = max(self.highest, self.roster.epoch)
-        suspicion = self.settings.interval
-        self.suspects = tuple(p for p in self.heard if now >= self.peers.silent_from(p) - suspicion)
-        self.wake = min(
-            (
-                self.peers.silent_from(p) - (0 if p in self.suspects else suspicion)
-                for p in self.heard
-            ),
-            default=FOREVER,
+        self.silent = tuple(p for p in self.others if now >= self.peers.silent_from(p))
+        self.heard = (
+            tuple(p for p in self.others if p not in self.silent) if self.silent else self.others
         )
+        self.holders = {
+            address: peer
+            for peer in self.heard
+            if (said := self.say_of(peer)) is not None
+            for claim in said.claims
+            for address in claim.addresses
+        }
+        self.highest = max(self.highest, self.roster.epoch)
+        self.wake = FOREVER
+        self._watch(now)
+
+    def stirs(self, *, now: float) -> bool:
+        """Whether a turn is due by the time alone."""
+        if now >= self.wake:
+            return True
+        if now < self.watch:
+            return False
+        before = self.suspects
+        self._watch(now)
+        return self.suspects != before or any(now >= self.peers.silent_from(p) for p in self.heard)
+
+    def _watch(self, now: float) -> None:
+        """Who has missed all heartbeats but the last; and when that may be next."""
+        suspects: list[Peer] = []
+        self.watch = FOREVER
+        for peer in self.heard:
+            due = self.peers.silent_from(peer)
+            if now >= due - self.settings.interval:
+                suspects.append(peer)
+            else:
+                due -= self.settings.interval
+            self.watch = min(self.watch, due)
+        self.suspects = tuple(suspects)
 
     def weigh(self) -> Evidence:
         """What speaks for holding now."""
@@ -242,6 +270,8 @@ class Group:
             (out.learned for p in self.silent if (out := self.roster.out(p.node))), default=-1
         )
         due = self.renewed + (s.renew if term else s.keepalive)
+        if self.holds.epochs and mine.epoch < max(self.holds.epochs.values()):
+            due = now  # kept where a power failure doesn't reach
         if term != mine.term or learned > self.renewed_order or now >= due:
             return replace(mine, epoch=self.highest, term=term)
         return None
@@ -275,11 +305,3 @@ class Group:
     def say_of(self, peer: Peer) -> Say | None:
         """What the peer last said about this gateway."""
         return None if peer.word is None else peer.word.says.get(self.gateway)
-
-    def holder(self, address: IPAddress) -> Peer | None:
-        """The heard member that holds the address."""
-        for peer in self.heard:
-            say = self.say_of(peer)
-            if say is not None and say.holds(address):
-                return peer
-        return None

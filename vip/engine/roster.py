@@ -39,21 +39,23 @@ class Roster:
         self._seen: dict[str, float] = {}
         self._swapped: dict[str, float] = {}
 
-    def read(self, records: Iterable[Record], *, asked: float, now: float) -> None:
-        """Takes a list that was asked for at `asked`, and came now."""
+    def read(self, records: Iterable[Record], *, asked: float, now: float) -> bool:
+        """Takes a list that was asked for at `asked`, and came now; whether it has news."""
         if asked < self.asked:
-            return
+            return False
+        news = False
         self.asked = asked
         found = {record.node: record for record in records}
         for node in sorted(self.records.keys() | found.keys()):
             # A swap that ended after this was asked for may be missing in it.
             if self._swapped.get(node, NEVER) <= asked:
-                self._take(node, found.get(node), now)
+                news |= self._take(node, found.get(node), now)
         for node, record in self.records.items():
             if record.inside:
                 self._inside(node, asked)
             else:
                 self._outside(node, asked)
+        return news
 
     def swapped(self, record: Record, *, asked: float, now: float) -> None:
         """Takes the Lease as a swap of ours has made it."""
@@ -83,16 +85,19 @@ class Roster:
         """When the version of the Lease that is known was first seen."""
         return self._seen.get(node, NEVER)
 
-    def _take(self, node: str, record: Record | None, now: float) -> None:
+    def _take(self, node: str, record: Record | None, now: float) -> bool:
         known = self.records.get(node)
         if record is None:
             self.records.pop(node, None)
             self._seen.pop(node, None)
-        elif known is None or known.version != record.version:
+            return known is not None
+        if known is None or known.version != record.version:
             self.records[node] = record
             self._seen[node] = now
             self.outs.pop(node, None)  # deposed again is learned again
             self.epoch = max(self.epoch, record.epoch)
+            return known is None or known.inside is not record.inside
+        return False
 
     def _inside(self, node: str, asked: float) -> None:
         out = self.outs.get(node)

@@ -63,7 +63,7 @@ class Taking:
         if self._may_want(now):
             live = self._live(now)
             for address in g.membership.addresses - g.holds.epochs.keys():
-                holder = g.holder(address)
+                holder = g.holders.get(address)
                 if holder is not None:
                     self._last_holder[address] = holder.node
                     if not self._leaves(address, holder, live):
@@ -209,7 +209,7 @@ class Taking:
         return g.membership.failback and heir(g.gateway, address, live) == g.node
 
     def _held(self, address: IPAddress) -> bool:
-        return self._group.holder(address) is not None
+        return address in self._group.holders
 
     def _consented(self, address: IPAddress, want: Want, now: float) -> bool:
         """Whether all that are heard know that it is wanted, and none has or wants it more.
