@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import click
+
 from sim.schedule import Outcome, play
 
 SCHEDULES = 20_000

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from sim.world import World
-
 from outgate.vip.engine.actions import ReadLeases, WriteLease
 from outgate.vip.engine.events import (
     ApiFailed,
@@ -14,6 +12,7 @@ from outgate.vip.engine.events import (
     LeaseWritten,
     Record,
 )
+from sim.world import World
 
 TIMEOUT = 0.45
 """After which a client gives up. Seconds."""

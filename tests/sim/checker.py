@@ -7,13 +7,12 @@ a refresh never revives an element, and all others only end.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sim.node import Node
-from sim.world import HOSTS, World
-
 from outgate.api.view import IPAddress
 from outgate.vip.engine.actions import Claim
 from outgate.vip.engine.events import Record
 from outgate.vip.engine.settings import Partition, Settings
+from sim.node import Node
+from sim.world import HOSTS, World
 
 CALM = 1.8
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
@@ -56,6 +55,7 @@ class Checker:
         for node in nodes.values():
             node.claimed = self.claimed
             node.crashed = self.forgot
+            node.replaced = self.restarted
 
     def claimed(self, node: Node, claim: Claim) -> None:
         """A node has just claimed addresses."""
@@ -64,6 +64,10 @@ class Checker:
             self._has_cause(node, address)
             self._last[address] = node.name
             self._alone(address)
+
+    def restarted(self, node: Node) -> None:
+        """A planned restart ends now; it may have begun long ago."""
+        self.cause.node[node.name] = self._world.now
 
     def forgot(self, node: Node) -> None:
         """A node has lost its power, and with it what it knew of epochs."""

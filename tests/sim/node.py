@@ -7,15 +7,13 @@ be stopped between its decision and the effect; what it then does too late must 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sim.apiserver import ApiServer
-from sim.world import World
-
 from outgate.api.view import IPAddress
 from outgate.vip.engine import actions as act
 from outgate.vip.engine import events as ev
 from outgate.vip.engine.engine import Engine
 from outgate.vip.engine.settings import Settings
-
+from sim.apiserver import ApiServer
+from sim.world import World
 
 LATE = 1e-6
 """Seconds that timers are late: rounding must not make one early."""
@@ -59,6 +57,7 @@ class Node:
         self._stashed: list[act.Action] = []
         self.peers: dict[str, Node] = {}
         self.claimed: Callable[[Node, act.Claim], None] = lambda node, claim: None
+        self.replaced: Callable[[Node], None] = lambda node: None
         self.crashed: Callable[[Node], None] = lambda node: None
         self.after: Callable[[Node, ev.Event], None] | None = None
         self.probing: dict[IPAddress, list[dict[IPAddress, str]]] = {}
@@ -179,8 +178,7 @@ class Node:
             return
         wake = self.real(self.engine.next_wake()) + LATE
         now = self._world.now
-        if wake < now:
-            wake = now
+        wake = max(wake, now)
         if not now < self._wake <= wake:
             self._wake = wake
             self._world.at(wake, self._tick, self._boot, wake)
@@ -294,6 +292,7 @@ class Node:
 
     def _start_again(self, boot: int) -> None:
         if self.engine is None and self.up and boot == self._boot:
+            self.replaced(self)
             self.start()
 
     def _probe(self, probe: act.Probe) -> None:

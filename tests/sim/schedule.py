@@ -4,15 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from outgate.vip.engine.events import Membership
+from outgate.vip.engine.settings import Partition
 from sim.apiserver import ApiServer
 from sim.checker import CALM, Checker, Violated
 from sim.faults import Faults, draw
 from sim.node import Node
 from sim.timing import settings
 from sim.world import World
-
-from outgate.vip.engine.events import Membership
-from outgate.vip.engine.settings import Partition
 
 ADDRESSES = tuple(
     ip_address(text)
@@ -50,7 +49,7 @@ def play(seed: int, *, tell: bool = False, watch: Callable[[Node], None] | None 
 def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
     random = world.random
     mode = random.choice((Partition.AVAILABILITY, Partition.AVAILABILITY, Partition.CONSISTENCY))
-    count = random.choice((2, 2, 3, 3, 3, 4))
+    count = random.choice((2, 2, 2, 3, 3, 3, 4))
     names = [f"node-{letter}" for letter in "abcd"[:count]]
     addresses = ADDRESSES[: random.choice((1, 2, 3, 5))]
     membership = Membership(
@@ -86,7 +85,7 @@ def _play(world: World, watch: Callable[[Node], None] | None) -> Checker:
     last = START
     for _ in range(random.choice((1, 1, 2, 2, 3, 4))):
         begins = random.uniform(START, START + 1.0)
-        ends = begins + random.choice((0.02, 0.15, 0.35, 0.6, 1.0, 1.6)) * random.uniform(0.7, 1.3)
+        ends = begins + random.choice((0.02, 0.15, 0.35, 0.6, 1.0, 1.5)) * random.uniform(0.7, 1.3)
         fault = draw(world, list(nodes.values()))
         world.at(begins, faults.begin, fault)
         world.at(ends, faults.end, fault)

@@ -171,13 +171,35 @@ class Engine:
 
     def _take(self, event: Event, now: float, actions: list[Action]) -> None:
         match event:
-            case Membership(gateway):
+            case Membership():
                 self._membership(event, now)
             case GatewayGone(gateway):
                 self._forget(gateway, actions)
             case FitnessChanged(gateway, fit):
                 if gateway in self.groups:
                     self.groups[gateway].fit = fit
+            case LeasesRead() | LeaseWritten() | LeaseRefused() | ApiFailed():
+                self._answered(event, now, actions)
+            case Restarting():
+                for group in self.groups.values():
+                    group.holds.announced = self.settings.restart
+                self._restarting = (now, self.peers.counter + 1)
+            case _:
+                self._learn(event, now, actions)
+        if not isinstance(event, LeasesRead):
+            for group in self.groups.values():
+                self._turn(group, now, actions)
+        if self._speak(now) or isinstance(event, Restarting):
+            self._beat(now, actions)
+
+    def _answered(
+        self,
+        event: LeasesRead | LeaseWritten | LeaseRefused | ApiFailed,
+        now: float,
+        actions: list[Action],
+    ) -> None:
+        """What the API server said."""
+        match event:
             case LeasesRead(request, records):
                 self._leases(self.requests.answered(request), records, now, actions)
             case LeaseWritten(request, record):
@@ -192,27 +214,20 @@ class Engine:
                         group.refused()
             case ApiFailed(request):
                 self.requests.failed(request, now=now)
+
+    def _learn(self, event: Event, now: float, actions: list[Action]) -> None:
+        """What the kernel, the segment and the hand-over said."""
+        match event:
             case Probed(probe, answered):
                 self._probed(probe, answered, now, actions)
-            case ElementsGone(gateway, addresses):
-                if gateway in self.groups:
-                    actions += self.groups[gateway].holds.release(addresses, why="lapsed")
+            case ElementsGone(gateway, addresses) if gateway in self.groups:
+                actions += self.groups[gateway].holds.release(addresses, why="lapsed")
             case ConflictSeen(address, mac):
                 self._conflict(address, mac, now, actions)
-            case Prepared(gateway, addresses):
-                if gateway in self.takings:
-                    self.takings[gateway].prepared(addresses, now=now)
+            case Prepared(gateway, addresses) if gateway in self.takings:
+                self.takings[gateway].prepared(addresses, now=now)
             case ReturnPathChecked(address, came):
                 self._return_path(address, came, actions)
-            case Restarting():
-                for group in self.groups.values():
-                    group.holds.announced = self.settings.restart
-                self._restarting = (now, self.peers.counter + 1)
-        if not isinstance(event, LeasesRead):
-            for group in self.groups.values():
-                self._turn(group, now, actions)
-        if self._speak(now) or isinstance(event, Restarting):
-            self._beat(now, actions)
 
     def _turn(self, group: Group, now: float, actions: list[Action]) -> None:
         self._changed = True

@@ -249,7 +249,6 @@ class Group:
 
     def _own_lease(self, now: float) -> Record | None:
         """The own Lease as it should be written now, if so."""
-        s = self.settings
         mine = self.roster.records.get(self.node)
         if mine is None:
             if self.roster.asked == NEVER:
@@ -259,22 +258,26 @@ class Group:
             return replace(mine, epoch=self.highest + 1, boot=self.boot, inside=True, term=0.0)
         if mine.boot != self.boot:
             return replace(mine, boot=self.boot, term=0.0)
-        relies = bool(self.holds.epochs) and self.known.wants_lease(now=now, settings=s)
-        if relies:
-            self._relied = now
-            if not mine.term or now >= self.renewed + s.renew:
-                return replace(mine, epoch=self.highest, term=s.term)
-            return None
-        term = mine.term if now < self._relied + s.term else 0.0
-        learned = max(
-            (out.learned for p in self.silent if (out := self.roster.out(p.node))), default=-1
-        )
-        due = self.renewed + (s.renew if term else s.keepalive)
-        if self.holds.epochs and mine.epoch < max(self.holds.epochs.values()):
-            due = now  # kept where a power failure doesn't reach
-        if term != mine.term or learned > self.renewed_order or now >= due:
+        term = self._term(mine, now)
+        if term != mine.term or self._renewal_due(mine, now):
             return replace(mine, epoch=self.highest, term=term)
         return None
+
+    def _term(self, mine: Record, now: float) -> float:
+        """What the Lease is relied on for: where acknowledgements are missing, and a bit after."""
+        if self.holds.epochs and self.known.wants_lease(now=now, settings=self.settings):
+            self._relied = now
+            return self.settings.term
+        return mine.term if now < self._relied + self.settings.term else 0.0
+
+    def _renewal_due(self, mine: Record, now: float) -> bool:
+        s = self.settings
+        if now >= self.renewed + (s.renew if mine.term else s.keepalive):
+            return True
+        if self.holds.epochs and mine.epoch < max(self.holds.epochs.values()):
+            return True  # kept where a power failure doesn't reach
+        outs = (self.roster.out(peer.node) for peer in self.silent)
+        return any(out is not None and out.learned > self.renewed_order for out in outs)
 
     def _deposable(self, now: float) -> Iterator[Record]:
         for one in self.gone(now=now):

@@ -14,7 +14,7 @@ WORTH = 0.005
 """Seconds by which a hold must get longer to be worth a transaction."""
 
 GUARDS = 8
-"""Addresses asked for in one interval while in failsafe: a segment that heals does so for all of them."""
+"""Addresses asked for in one interval while in failsafe: a segment heals for all at once."""
 
 
 class Holds:

@@ -35,21 +35,19 @@ def gone(
     now: float,
 ) -> tuple[Gone, ...]:
     """For each silent member, when its addresses have lapsed."""
-    return tuple(
-        Gone(peer, _lapsed(peer, silent, heard, gateway, peers, settings, now)) for peer in silent
-    )
+    found = []
+    for peer in silent:
+        contact = _contact(peer, heard, since=peers.started, settings=settings, now=now)
+        lease = _lease(peer, silent, gateway=gateway, settings=settings)
+        found.append(Gone(peer, contact + settings.outlast(lease)))
+    return tuple(found)
 
 
-def _lapsed(
-    peer: Peer,
-    silent: Sequence[Peer],
-    heard: Sequence[Peer],
-    gateway: str,
-    peers: Peers,
-    settings: Settings,
-    now: float,
+def _contact(
+    peer: Peer, heard: Sequence[Peer], *, since: float, settings: Settings, now: float
 ) -> float:
-    contact = max(peer.heard, peers.started)
+    """When the last of all that are heard has heard the peer; `FOREVER` if one may yet."""
+    contact = max(peer.heard, since)
     for other in heard:
         word = other.word
         said = None if word is None else word.peers.get(peer.node)
@@ -62,14 +60,18 @@ def _lapsed(
         ):
             return FOREVER
         contact = max(contact, other.heard - said.age / settings.skew)
+    return contact
+
+
+def _lease(peer: Peer, silent: Sequence[Peer], *, gateway: str, settings: Settings) -> float:
+    """How long the peer may go on after that: it may be hearing another silent one."""
     word = peer.word
     if word is None:
-        return contact + settings.outlast(settings.isolation)
+        return settings.isolation
     say = word.says.get(gateway)
     ignores = say.out if say is not None else frozenset()
     paired = any(other is not peer and other.node not in ignores for other in silent)
-    lease = max(word.lease, settings.isolation) if paired else word.lease
-    return contact + settings.outlast(lease)
+    return max(word.lease, settings.isolation) if paired else word.lease
 
 
 def fresh(peer: Peer, *, settings: Settings, now: float) -> bool:

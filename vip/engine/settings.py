@@ -126,7 +126,7 @@ def _objections(s: Settings) -> Iterator[str]:
         )
     if s.silence < s.outlast(s.lease):
         yield (
-            f"interval × misses is {ms(s.silence)}: a member may still answer when it counts as "
+            f"interval times misses is {ms(s.silence)}: a member may still answer when it counts as "
             f"silent; with a lease of {ms(s.lease)} it must be at least {ms(s.outlast(s.lease))}"
         )
     if s.withhold < s.freshness * s.skew:
@@ -142,7 +142,7 @@ def _objections(s: Settings) -> Iterator[str]:
     if s.isolation < s.silence + s.lease:
         yield (
             f"isolation {ms(s.isolation)}: one member's death would let the others' addresses go; "
-            f"it must be at least interval × misses + lease, {ms(s.silence + s.lease)}"
+            f"it must be at least interval times misses, plus lease, {ms(s.silence + s.lease)}"
         )
     if s.term < 2 * s.renew * s.skew:
         yield f"term {ms(s.term)}: must be at least two renewals, {ms(2 * s.renew * s.skew)}"

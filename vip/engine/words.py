@@ -61,8 +61,9 @@ class Say(msgspec.Struct, frozen=True):
 
     serial: rises with each change, within a boot. epoch: the highest it knows of.
     fit: whether it can take addresses (uplink, probes). inside: its Lease says that it is in, as
-    far as it knows. joined: and since long enough for its hearing to count. claims: what it holds. wants: what it is about to
-    take. asks: those wants that only their holder's consent is missing for.
+    far as it knows. joined: and since long enough for its hearing to count. claims: what it holds.
+    wants: what it is about to take. asks: those wants that only their holder's consent is missing
+    for.
     out: members whose Lease says that they were deposed, or that have none.
     """
 
@@ -76,10 +77,6 @@ class Say(msgspec.Struct, frozen=True):
     wants: frozenset[IPAddress]
     asks: frozenset[IPAddress]
     out: frozenset[str]
-
-    def holds(self, address: IPAddress) -> bool:
-        """Whether the speaker holds the address."""
-        return any(address in claim.addresses for claim in self.claims)
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
