@@ -64,6 +64,8 @@ def _new_from_tunnel(settings: DataPathSettings) -> Chain:
         (
             "ct mark set meta mark << 16",
             _cleared(settings),
+            # IPv4 has this check in its route lookup, IPv6 has not.
+            f"fib saddr type local {drop('foreign_tunnel')}",
             "ether saddr vmap @source_node",
             drop("foreign_tunnel"),
         )
@@ -77,8 +79,6 @@ def _cleared(settings: DataPathSettings) -> str:
 _HELD = Chain(
     (
         "ct direction reply goto answered",
-        # IPv4 has this check in its route lookup, IPv6 has not.
-        f"fib saddr type local {drop('foreign_tunnel')}",
         f"meta nfproto ipv4 {ID} @held4 accept",
         f"meta nfproto ipv6 {ID} @held6 accept",
         drop("not_held"),

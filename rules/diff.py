@@ -55,8 +55,9 @@ def replace(desired: Ruleset) -> Transaction:
 def diff(observed: Ruleset | None, desired: Ruleset) -> Transaction:
     """The changes from observed to desired; none if they are equal.
 
-    Element by element where the declarations are the same. Where set types or hooks differ (the
-    agent was upgraded) all but the interval sets is made anew.
+    Element by element where the declarations are the same. Where a set has another type, or a chain
+    another hook, under the same name, all but the interval sets is made anew: then a packet may be
+    lost. So what is declared otherwise in another version should be named otherwise too.
     """
     if observed is None:
         return replace(desired)
@@ -101,6 +102,11 @@ def _change(have: Table, want: Table) -> Transaction:
     ]
     after: list[Operation] = []
     gone = [name for name in _missing(have.chains, want.chains) if not _base(have, name)]
+    after += (
+        DeleteElements(family, name, have.sets[name].type, frozenset(have.sets[name].elements))
+        for name in _missing(have.sets, want.sets)
+        if have.sets[name].type.data == "verdict" and have.sets[name].elements
+    )
     after += (FlushChain(family, name) for name in gone)
     after += (DeleteChain(family, name) for name in gone)
     after += (DeleteSet(family, name) for name in _missing(have.sets, want.sets))
@@ -176,9 +182,8 @@ def _change_chains(have: Table, want: Table) -> Iterator[Operation]:
 
 
 def _change_elements(have: Table, want: Table) -> Iterator[Operation]:
-    """Of the sets that stay, and out of those that go what leads to a chain that goes.
-
-    All deletions first: the data of an element may be changed within one transaction.
+    """Of the sets that stay. All deletions first: the data of an element may be changed within one
+    transaction.
     """
     shared = [
         (name, old, want.sets[name])
@@ -193,10 +198,6 @@ def _change_elements(have: Table, want: Table) -> Iterator[Operation]:
         )
         if gone:
             yield DeleteElements(want.family, name, old.type, gone)
-    for name in _missing(have.sets, want.sets):
-        old = have.sets[name]
-        if old.type.data == "verdict" and old.elements:
-            yield DeleteElements(want.family, name, old.type, frozenset(old.elements))
     for name, old, new in shared:
         added = {
             key: data

@@ -1,6 +1,7 @@
 """An agent that is killed again and again, under traffic: nothing is lost, nothing leaks."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -124,18 +125,25 @@ def test_killed_at_any_point_under_traffic_nothing_is_lost_or_leaks(
 
 
 def other_layout(ruleset: Ruleset) -> Ruleset:
-    """The same rules as another version might have them: other hooks, types, sets and chains."""
+    """The same rules as another version might have them: other hooks, types, sets and chains.
+
+    What is declared otherwise is named otherwise, as `outgate.rules.diff` asks for.
+    """
     inet = ruleset.tables["inet"]
+    names = {name: f"other_{name}" for name, set_ in inet.sets.items() if set_.type.size}
+    pattern = re.compile(rf"@({'|'.join(names)})\b")
     sets = {
-        name: replace(set_, type=replace(set_.type, size=set_.type.size * 2))
+        names.get(name, name): replace(set_, type=replace(set_.type, size=set_.type.size * 2))
         for name, set_ in inet.sets.items()
     }
-    chains = {
-        name: replace(
-            chain, hook=chain.hook and replace(chain.hook, priority=chain.hook.priority - 1)
-        )
-        for name, chain in inet.chains.items()
-    }
+    chains: dict[str, Chain] = {}
+    for name, chain in inet.chains.items():
+        rules = tuple(pattern.sub(r"@other_\1", rule) for rule in chain.rules)
+        if chain.hook:
+            hook = replace(chain.hook, priority=chain.hook.priority - 1)
+            chains[f"other_{name}"] = Chain(rules, hook)
+        else:
+            chains[name] = Chain(rules)
     gone = Set(SetType(("mark", "ipv4_addr"), "verdict"), {(7, 7): "goto gone"})
     other = replace(
         inet,
