@@ -14,7 +14,7 @@ from outgate.vip.engine.settings import Partition, Settings
 from sim.node import Node
 from sim.world import HOSTS, World
 
-CALM = 1.8
+CALM = 1.6
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
 by a slow clock, and one turn."""
 

@@ -6,6 +6,7 @@ be stopped between its decision and the effect; what it then does too late must 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from outgate.api.view import IPAddress
 from outgate.vip.engine import actions as act
@@ -59,7 +60,7 @@ class Node:
         self.claimed: Callable[[Node, act.Claim], None] = lambda node, claim: None
         self.replaced: Callable[[Node], None] = lambda node: None
         self.crashed: Callable[[Node], None] = lambda node: None
-        self.after: Callable[[Node, ev.Event], None] | None = None
+        self.after: Callable[[Node], None] | None = None
         self.probing: dict[IPAddress, list[dict[IPAddress, str]]] = {}
         self._leaving = False
 
@@ -160,8 +161,9 @@ class Node:
         if actions:
             self._do(actions)
         if self.after is not None:
-            self.after(self, event)
-        self._sleep()
+            self.after(self)
+        if not isinstance(event, ev.AckHeard):  # it only ever gives more time
+            self._sleep()
 
     def happens_to(self, boot: int, event: ev.Event) -> None:
         """The same, if the process is still the one that asked."""
@@ -195,54 +197,48 @@ class Node:
             self.happen(ev.Tick())
 
     def _do(self, actions: Iterable[act.Action]) -> None:
-        world = self._world
         for action in actions:
             match action:
                 case act.Send(to, heartbeat):
                     for name in to:
-                        peer = self.peers.get(name)
-                        if peer is not None:
-                            world.transmit(
-                                (self.name, name), peer.happen, ev.HeartbeatHeard(heartbeat)
-                            )
+                        self._send(name, ev.HeartbeatHeard(heartbeat))
                 case act.SendAck(to, ack):
-                    peer = self.peers.get(to)
-                    if peer is not None:
-                        world.transmit((self.name, to), peer.happen, ev.AckHeard(ack))
+                    self._send(to, ev.AckHeard(ack))
                 case act.Refresh(gateway, addresses, until):
                     if not self._refresh(addresses, until):
                         self._gone(gateway, addresses)
-                case act.Claim():
-                    world.tell(self.name, action)
-                    self._claim(action)
-                case act.Release(_, addresses, _):
-                    world.tell(self.name, action)
-                    for address in addresses:
-                        self.kernel.pop(address, None)
                 case act.ReadLeases() | act.WriteLease():
-                    if isinstance(action, act.WriteLease):
-                        world.tell(self.name, action)
-                    boot = self._boot
-
-                    def answer(event: ev.Event, boot: int = boot) -> None:
-                        self.happens_to(boot, event)
-
-                    self._api.ask(self.name, action, answer)
+                    self._request(action)
                 case act.Probe():
                     self._probe(action)
-                case act.Prepare(gateway, addresses, _):
-                    world.at(
-                        world.now + world.random.uniform(0.005, 0.05),
-                        self.happens_to,
-                        self._boot,
-                        ev.Prepared(gateway, addresses),
-                    )
-                case act.Report():
-                    world.tell(self.name, action)
-                case act.ReadyToRestart():
-                    self._replace()
-                case act.Announce() | act.CheckReturnPath():
-                    pass
+                case _:
+                    self._do_seldom(action)
+
+    def _do_seldom(self, action: act.Action) -> None:
+        world = self._world
+        world.tell(self.name, action)
+        match action:
+            case act.Claim():
+                self._claim(action)
+            case act.Release(_, addresses, _):
+                for address in addresses:
+                    self.kernel.pop(address, None)
+            case act.Prepare(gateway, addresses, _):
+                when = world.now + world.random.uniform(0.005, 0.05)
+                prepared = ev.Prepared(gateway, addresses)
+                world.at(when, self.happens_to, self._boot, prepared)
+            case act.ReadyToRestart():
+                self._replace()
+
+    def _send(self, to: str, event: ev.Event) -> None:
+        peer = self.peers.get(to)
+        if peer is not None:
+            self._world.transmit((self.name, to), peer.happen, event)
+
+    def _request(self, action: act.ReadLeases | act.WriteLease) -> None:
+        if isinstance(action, act.WriteLease):
+            self._world.tell(self.name, action)
+        self._api.ask(self.name, action, partial(self.happens_to, self._boot))
 
     def _refresh(self, addresses: Iterable[IPAddress], until: float) -> bool:
         now = self.clock()

@@ -40,6 +40,7 @@ from outgate.vip.engine.events import (
 )
 from outgate.vip.engine.evidence import FOREVER
 from outgate.vip.engine.group import Group
+from outgate.vip.engine.holds import WORTH
 from outgate.vip.engine.peers import NEVER, Peers
 from outgate.vip.engine.requests import Request, Requests
 from outgate.vip.engine.settings import DEFAULTS, Settings
@@ -88,6 +89,10 @@ class Engine:
         """The highest epoch known: to be kept for the next process, wherever it rises."""
         return max((group.highest for group in self.groups.values()), default=self._epoch)
 
+    def said(self, gateway: str) -> Say | None:
+        """What our heartbeats say about the gateway."""
+        return self._says.get(gateway)
+
     def next_wake(self) -> float:
         """When to send the next `Tick`, unless another event comes first."""
         wake = self._sent + self.settings.interval if self._to else FOREVER
@@ -98,6 +103,9 @@ class Engine:
     def handle(self, event: Event, *, now: float) -> tuple[Action, ...]:
         """Takes an event that happens now; what is to be done about it, in order."""
         actions: list[Action] = []
+        for group in self.groups.values():
+            if now >= group.holds.until:
+                self._keep(group, now, actions)  # lost before anything else is thought of
         match event:
             case HeartbeatHeard(heartbeat):
                 self._hear(heartbeat, now, actions)
@@ -107,12 +115,15 @@ class Engine:
                 self._tick(now, actions)
             case _:
                 self._take(event, now, actions)
+        if self._speak(now):
+            self._beat(now, actions)
         return tuple(actions)
 
     def _hear(self, heartbeat: Heartbeat, now: float, actions: list[Action]) -> None:
         known = self.peers.by_node.get(heartbeat.node)
         before = None if known is None else known.word
         was_silent = known is None or self.peers.silent(known, now=now)
+        granted = NEVER if known is None else known.granted
         peer = self.peers.hear(heartbeat, now=now)
         if peer is None:
             return
@@ -129,21 +140,22 @@ class Engine:
                 or group.stirs(now=now)
             ):
                 self._turn(group, now, actions)
-            else:
+            elif peer.granted > granted or now >= group.holds.wake():
                 self._keep(group, now, actions)
         if self._restarting is not None:
             self._restart(now, actions)
-        if self._speak(now):
-            self._beat(now, actions)
-        elif any(say.claims for say in heartbeat.says.values()) and self.peers.acknowledges(
-            peer, now=now
+        if (
+            not self._changed
+            and any(say.claims for say in heartbeat.says.values())
+            and self.peers.acknowledges(peer, now=now)
         ):
             ack = Ack(self.node, peer.boot, peer.counter)
             actions.append(SendAck(peer.node, ack))
 
     def _acknowledged(self, ack: Ack, now: float, actions: list[Action]) -> None:
-        if self.peers.acknowledged(ack):
-            for group in self.groups.values():
+        sent = self.peers.acknowledged(ack)
+        for group in self.groups.values():
+            if group.holds.until < sent + self.settings.lease - WORTH:
                 self._keep(group, now, actions)
 
     def _tick(self, now: float, actions: list[Action]) -> None:
@@ -158,8 +170,7 @@ class Engine:
             self._changed |= group.joined(now) is not self._says[group.gateway].joined
         if self._restarting is not None:
             self._restart(now, actions)
-        changed = self._speak(now)
-        if changed or now >= self._sent + self.settings.interval:
+        if self._speak(now) or now >= self._sent + self.settings.interval:
             self._beat(now, actions)
 
     def _keep(self, group: Group, now: float, actions: list[Action]) -> None:
@@ -167,7 +178,8 @@ class Engine:
         if group.holds.epochs:
             held = len(group.holds.epochs)
             actions += group.holds.keep(group.weigh(), group.others, peers=self.peers, now=now)
-            self._changed |= held != len(group.holds.epochs)
+            if held != len(group.holds.epochs):
+                self._turn(group, now, actions)
 
     def _take(self, event: Event, now: float, actions: list[Action]) -> None:
         match event:
@@ -189,7 +201,7 @@ class Engine:
         if not isinstance(event, LeasesRead):
             for group in self.groups.values():
                 self._turn(group, now, actions)
-        if self._speak(now) or isinstance(event, Restarting):
+        if isinstance(event, Restarting):
             self._beat(now, actions)
 
     def _answered(

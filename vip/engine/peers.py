@@ -73,16 +73,16 @@ class Peers:
             peer.granted = sent
         return peer
 
-    def acknowledged(self, ack: Ack) -> bool:
-        """Takes an acknowledgement; whether it says anything new."""
+    def acknowledged(self, ack: Ack) -> float:
+        """Takes an acknowledgement; when the heartbeat was sent that it is for, if it is news."""
         peer = self.by_node.get(ack.node)
         if peer is None or ack.boot != self._boot:
-            return False
+            return NEVER
         sent = self._sent_at(ack.counter)
         if sent <= peer.granted:
-            return False
+            return NEVER
         peer.granted = sent
-        return True
+        return sent
 
     def _sent_at(self, counter: int) -> float:
         """When our heartbeat of that counter was sent; `NEVER` if that is long ago."""

@@ -126,8 +126,8 @@ def _objections(s: Settings) -> Iterator[str]:
         )
     if s.silence < s.outlast(s.lease):
         yield (
-            f"interval times misses is {ms(s.silence)}: a member may still answer when it counts as "
-            f"silent; with a lease of {ms(s.lease)} it must be at least {ms(s.outlast(s.lease))}"
+            f"interval times misses is {ms(s.silence)}: a silent member may still answer; with a "
+            f"lease of {ms(s.lease)} it must be at least {ms(s.outlast(s.lease))}"
         )
     if s.withhold < s.freshness * s.skew:
         yield (

@@ -98,7 +98,7 @@ class Taking:
             return
         moved = {a for a, w in consenting.items() if self._freely(a, w)}
         vacant = {a for a in consenting if not self._held(a) and a not in moved}
-        yield from self._seek(vacant, lapsed, since, guess, now, probe)
+        yield from self._seek(vacant, lapsed=lapsed, since=since, guess=guess, now=now, probe=probe)
         until, weak = g.holds.allowed(g.known, g.others, peers=g.peers, now=now)
         if not entitled or until < now + g.settings.lease / 4:
             return
@@ -276,6 +276,7 @@ class Taking:
     def _seek(
         self,
         vacant: set[IPAddress],
+        *,
         lapsed: float,
         since: float,
         guess: bool,
