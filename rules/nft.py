@@ -4,8 +4,9 @@ Text goes in because people read it (golden files, `nft -f`); JSON comes out bec
 without a grammar.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET6, inet_ntoa, inet_ntop
 from typing import Any
 
 from outgate.rules.model import (
@@ -179,25 +180,42 @@ def _elements(type_: SetType, elements: Elements) -> list[str]:
 
 
 def _key(fields: tuple[Field, ...], key: Key) -> str:
-    return " . ".join(_value(field, value) for field, value in zip(fields, key, strict=True))
+    if len(fields) == 1:
+        return _WORDS[fields[0]](key[0])
+    return " . ".join([_WORDS[field](value) for field, value in zip(fields, key, strict=True)])
 
 
 def _value(field: Field, value: Value) -> str:
-    match field, value:
-        case (("ipv4_addr" | "ipv6_addr"), (first, last)):
-            # A span of one address too: nft 1.0.6 does not find it again to delete, if it is
-            # written as an address.
-            return f"{_address(field, first)}-{_address(field, last)}"
-        case (("ipv4_addr" | "ipv6_addr"), int(address)):
-            return _address(field, address)
-        case "mark", int(mark):
-            return f"{mark:#010x}"
-        case _:
-            return str(value)
+    return _WORDS[field](value)
 
 
-def _address(field: Field, address: int) -> str:
-    return str(IPv4Address(address) if field == "ipv4_addr" else IPv6Address(address))
+def _ipv4(value: Value) -> str:
+    if isinstance(value, tuple):
+        # A span of one address too: nft 1.0.6 does not find it again to delete, if it is written
+        # as an address.
+        return f"{_ipv4(value[0])}-{_ipv4(value[1])}"
+    return inet_ntoa(int(value).to_bytes(4, "big"))
+
+
+def _ipv6(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"{_ipv6(value[0])}-{_ipv6(value[1])}"
+    return inet_ntop(AF_INET6, int(value).to_bytes(16, "big"))
+
+
+def _mark(value: Value) -> str:
+    return f"{value:#010x}"
+
+
+# inet_ntop, not `ipaddress`: at a start there may be 40,000 of them.
+_WORDS: Mapping[Field, Callable[[Value], str]] = {
+    "ipv4_addr": _ipv4,
+    "ipv6_addr": _ipv6,
+    "mark": _mark,
+    "nf_proto": str,
+    "ether_addr": str,
+    "verdict": str,
+}
 
 
 def parse(listing: Json) -> Mapping[Family, Table]:
