@@ -4,7 +4,7 @@ Two holders of an address can only come to be where one of them claims, or where
 a refresh never revives an element, and all others only end.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from outgate.api.view import IPAddress
@@ -49,6 +49,7 @@ class Checker:
         self.strict_epochs = settings.partition is Partition.CONSISTENCY
         self.moves = 0
         self.failback = False
+        self.records: Callable[[], Mapping[tuple[str, str], Record]] = dict
         self._epochs: dict[IPAddress, int] = {}
         self._own_epochs: dict[tuple[IPAddress, str], int] = {}
         self._last: dict[IPAddress, str] = {}
@@ -70,9 +71,12 @@ class Checker:
         self.cause.node[node.name] = self._world.now
 
     def forgot(self, node: Node) -> None:
-        """A node has lost its power, and with it what it knew of epochs."""
+        """A node has lost its power, and with it what it knew of epochs; others may know less."""
+        known = max((record.epoch for record in self.records().values()), default=0)
+        known = max(known, *(other.epoch for other in self._nodes.values()))
         for address in self.addresses:
             self._own_epochs.pop((address, node.name), None)
+            self._epochs[address] = min(self._epochs.get(address, 0), known)
 
     def swapped(self, new: Record, old: Record | None) -> None:
         """A Lease was written."""

@@ -78,6 +78,11 @@ class Node:
         return element is not None and self.up and self.clock() < element.until
 
     @property
+    def epoch(self) -> int:
+        """The highest epoch that it knows of, or has kept on its disk."""
+        return max(self._epoch, self.engine.epoch if self.engine is not None else 0)
+
+    @property
     def runs(self) -> bool:
         """Whether a process is there and not stopped."""
         return self.engine is not None and not self.paused
@@ -109,7 +114,7 @@ class Node:
     def kill(self) -> None:
         """The process dies; the kernel goes on."""
         if self.engine is not None:
-            self._epoch = max(self._epoch, self.engine.epoch)
+            self._epoch = self.epoch
         self.engine = None
         self.paused = False
         self._inbox.clear()

@@ -94,6 +94,7 @@ def _play(world: World, *, inside: bool) -> Checker:
     }
     checker = Checker(world, nodes, addresses=addresses, settings=timing)
     checker.failback = membership.failback
+    checker.records = lambda: api.records
     api.swapped = checker.swapped
     faults = Faults(world, api, checker)
     world.tell(mode, names, len(addresses), "failback", membership.failback)

@@ -253,7 +253,10 @@ class Engine:
         actions += group.ask(now=now)
         if self._restarting is None:
             taking.choose(now=now, counter=self.peers.counter + 1)
+            held = len(group.holds.epochs)
             actions += taking.proceed(now=now, probe=self._probe + 1)
+            if held != len(group.holds.epochs):
+                actions += group.ask(now=now)  # the new epoch into the Lease, at once
             if taking.awaits(self._probe + 1):
                 self._probe += 1
                 self._probes[self._probe] = group.gateway
