@@ -7,10 +7,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from outgate.agent.egress import address_of
 from outgate.api.tunnel import EgressTunnel
-from outgate.api.view import IPAddress, MeshNode
+from outgate.api.view import INDEX_MAX, IPAddress, MeshNode
 
 MAC = re.compile(r"^02(:[0-9a-f]{2}){5}$")
-INDEX_MAX = 65535
 
 
 @dataclass(frozen=True, slots=True)

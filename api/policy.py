@@ -19,6 +19,8 @@ from outgate.api.meta import (
 from outgate.api.netrules import destination, egress_address, network
 
 SUBNETS_MAX = 256
+EIPS_MAX = 16
+"""Addresses that one policy may spread its pods over, of each family."""
 
 CIDR_LENGTH = 43  # an IPv6 address of 39 characters, a slash, three digits
 
@@ -100,7 +102,8 @@ class EgressIP(Wire, frozen=True, kw_only=True):
 
     A fixed address of the pool (`ipv4`, `ipv6`), the gateway node's own (`useNodeIP`), or one
     that the controller picks: the gateway's default (`default`), the next one that is not in use
-    (`rr`), or any (`random`). A pick is kept until the policy changes.
+    (`rr`), or any (`random`). A pick is kept until the policy changes. With `count`, so many are
+    picked, and each pod leaves with one of them, always the same.
     """
 
     ipv4: Annotated[
@@ -129,6 +132,15 @@ class EgressIP(Wire, frozen=True, kw_only=True):
             "next one that is not in use, or any."
         ),
     ] = "default"
+    count: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=EIPS_MAX,
+            description="How many addresses of each family the pods are spread over, each pod "
+            "with one of its own; for more than one, allocatorPolicy is rr or random.",
+        ),
+    ] = 1
 
     RULES = (
         Rule(
@@ -150,6 +162,26 @@ class EgressIP(Wire, frozen=True, kw_only=True):
             "useNodeIP takes no address of the pool: remove allocatorPolicy, "
             "or set useNodeIP: false",
             field=".allocatorPolicy",
+        ),
+        Rule(
+            "self.count == 1 || self.allocatorPolicy != 'default'",
+            "several addresses are picked from the pool: set allocatorPolicy to rr or random, "
+            "or leave out count",
+            choose(
+                (
+                    "self.useNodeIP",
+                    "useNodeIP leaves with the node's one address: leave out count, "
+                    "or set useNodeIP: false and allocatorPolicy: rr",
+                ),
+                (
+                    _FIXED,
+                    "a fixed address is one, not several: leave out count, "
+                    "or remove ipv4 and ipv6 and set allocatorPolicy: rr",
+                ),
+                otherwise="the gateway's default address is one, not several: set "
+                "allocatorPolicy to rr or random, or leave out count",
+            ),
+            ".count",
         ),
     )
 
@@ -216,15 +248,25 @@ server-side apply that takes its last field away would arrive as null, and be re
 
 
 class PolicyStatus(Wire, frozen=True, kw_only=True):
-    """What the controller made of a policy. `gateway` is the one in force, defaults resolved."""
+    """What the controller made of a policy.
+
+    `gateway` is the one in force, defaults resolved. `eip` is the first of its addresses; with
+    `egressIP.count` above 1, `eips` has all of them, those of one pod together. `node` names all
+    the nodes that hold them.
+    """
 
     gateway: Annotated[str, Meta(max_length=NAME_MAX)] = ""
     eip: AssignedEIP = NO_EIP
+    eips: Annotated[tuple[AssignedEIP, ...], Meta(max_length=EIPS_MAX)] = ()
     use_node_ip: bool = msgspec.field(default=False, name="useNodeIP")
-    node: Annotated[str, Meta(max_length=2 * NAME_MAX + 1)] = ""
+    node: Annotated[str, Meta(max_length=2 * EIPS_MAX * (NAME_MAX + 1))] = ""
     matched_pods: int = 0
     observed_generation: int = 0
     conditions: Conditions = ()
+
+    def every_eip(self) -> tuple[AssignedEIP, ...]:
+        """All addresses, however many there are: a pod has those of one entry."""
+        return self.eips or (self.eip,)
 
 
 class EgressPolicy(Wire, frozen=True, kw_only=True):

@@ -1,14 +1,15 @@
 """Which addresses of a gateway's pools each policy gets. Pure, and independent of input order.
 
 Picks are sticky: what a policy's status records stays, while the policy asks for the same and the
-pool has the address. New picks go to older policies first.
+pool has the address. New picks go to older policies first. A policy that asks for several addresses
+keeps their order: more are added behind, fewer are those before.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from heapq import heapify, heapreplace
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from outgate.api.policy import AnyPolicy
@@ -61,7 +62,8 @@ class GatewayPools:
 class Wish:
     """What a policy asks for, and what its status records that it has.
 
-    `had_method` is how the recorded addresses came about: "" if not recorded.
+    count: how many addresses of each family. `had_method` is how the recorded addresses came about,
+    "" if not recorded; had: these, IPv4 and IPv6, as texts, "" for none.
     """
 
     key: str
@@ -70,18 +72,29 @@ class Wish:
     method: Method
     fixed4: str = ""
     fixed6: str = ""
+    count: int = 1
     had_method: str = ""
-    had4: str = ""
-    had6: str = ""
+    had: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Addresses that a pod leaves with; None in a family for which there is none."""
+
+    ipv4: IPAddress | None = None
+    ipv6: IPAddress | None = None
+
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """Those that there are, IPv4 first."""
+        return tuple(address for address in (self.ipv4, self.ipv6) if address is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a policy gets. Both addresses are None with `NodeIP`, or if it was refused."""
+    """What a policy gets: nothing with `NodeIP`, or if it was refused; else pairs not empty."""
 
     method: Method
-    ipv4: IPAddress | None = None
-    ipv6: IPAddress | None = None
+    pairs: tuple[Pair, ...] = ()
     shortfall: Shortfall | None = None
 
 
@@ -101,9 +114,9 @@ def wish_of(policy: AnyPolicy, *, key: str) -> Wish:
         method=method,
         fixed4=asked.ipv4,
         fixed6=asked.ipv6,
+        count=asked.count,
         had_method=had,
-        had4=status.eip.ipv4,
-        had6=status.eip.ipv6,
+        had=tuple((eip.ipv4, eip.ipv6) for eip in status.every_eip()),
     )
 
 
@@ -140,7 +153,8 @@ def _both(pools: GatewayPools, method: Method, v4: _Choice, v6: _Choice) -> Gran
             f"gateway {pools.gateway} has no addresses: add some to spec.ippools, "
             "or set egressIP.useNodeIP",
         )
-    return Grant(method, ipv4, ipv6, lack)
+    pair = Pair(ipv4, ipv6)
+    return Grant(method, (pair,) if pair.addresses() else (), lack)
 
 
 def _default(family: FamilyPool) -> _Choice:
@@ -202,27 +216,37 @@ class _Picker:
         if address is not None and self._pool.has(int(address)):
             self._uses[int(address)] += 1
 
-    def keep(self, text: str) -> IPAddress | None:
-        """A recorded address, if the pool still has it."""
-        address = parse(text)
-        return address if address is not None and address in self._pool else None
+    def keep(self, texts: Iterable[str]) -> list[IPAddress | None]:
+        """Recorded addresses, where the pool still has them."""
+        read = (parse(text) for text in texts)
+        kept = [address if address and address in self._pool else None for address in read]
+        for address in kept:
+            self.use(address)
+        return kept
 
-    def pick(self, wish: Wish) -> _Choice:
-        """The next (rr) or any (random) address that no policy uses."""
+    def fill(self, wish: Wish, kept: list[IPAddress | None]) -> Shortfall | None:
+        """Put addresses in the places that have none, as far as there are any; else why not."""
         if not self._family.configured:
             return None
-        number = self._next() if wish.method == "RoundRobin" else self._any(wish.uid or wish.key)
-        if number is None:
-            how = "" if not self._pool.size else "; allocatorPolicy rr shares them in turn"
-            return Shortfall(
-                "PoolExhausted",
-                f"gateway {self._gateway} has no free IPv{self._family.version} address: all "
-                f"{self._pool.size} that may be given out are in use{how}, or add to spec.ippools",
-            )
-        self._uses[number] += 1
-        return self._pool.address(number)
+        mine = {int(address) for address in kept if address is not None}
+        for place, address in enumerate(kept):
+            if address is not None:
+                continue
+            number = self._pick(wish, mine)
+            if number is None:
+                return self._shortfall(wish, have=len(mine))
+            self._uses[number] += 1
+            mine.add(number)
+            kept[place] = self._pool.address(number)
+        return None
 
-    def _next(self) -> int | None:
+    def _pick(self, wish: Wish, mine: Collection[int]) -> int | None:
+        """The next (rr) or any (random) address that no policy uses, or shared (rr), not by one."""
+        if wish.method == "RoundRobin":
+            return self._next(mine)
+        return self._any(wish.uid or wish.key, place=len(mine))
+
+    def _next(self, mine: Collection[int]) -> int | None:
         if not self._heap:
             # Addresses are only ever taken here, so the walk never has to go back.
             for number in self._fresh:
@@ -230,32 +254,68 @@ class _Picker:
                     return number
             self._heap = [(count, number) for number, count in self._uses.items()]
             heapify(self._heap)
-        if not self._heap:
-            return None
-        count, number = self._heap[0]
-        heapreplace(self._heap, (count + 1, number))
-        return number
+        passed: list[tuple[int, int]] = []
+        found = None
+        while self._heap and found is None:
+            count, number = heappop(self._heap)
+            if number in mine:
+                passed.append((count, number))
+            else:
+                found = number
+                passed.append((count + 1, number))
+        for entry in passed:
+            heappush(self._heap, entry)
+        return found
 
-    def _any(self, seed: str) -> int | None:
+    def _any(self, seed: str, *, place: int) -> int | None:
         if len(self._uses) >= self._pool.size:
             return None
+        seed = f"{seed}\0{place}" if place else seed
         digest = blake2b(f"{self._gateway}\0{seed}".encode(), digest_size=16).digest()
         start = int.from_bytes(digest, "big") % self._pool.size
         return next((n for n in self._pool.walk(start) if n not in self._uses), None)
+
+    def _shortfall(self, wish: Wish, *, have: int) -> Shortfall:
+        name, size = f"IPv{self._family.version}", self._pool.size
+        so_far = f"{have} of {wish.count} {name} addresses are given: " if wish.count > 1 else ""
+        if wish.method == "RoundRobin" and size:
+            why = f"gateway {self._gateway} has only {size} that may be given out: add to"
+            return Shortfall("PoolExhausted", f"{so_far}{why} spec.ippools, or lower count")
+        how = "; allocatorPolicy rr shares them in turn" if size else ""
+        return Shortfall(
+            "PoolExhausted",
+            f"{so_far}gateway {self._gateway} has no free {name} address: all {size} that may be "
+            f"given out are in use{how}, or add to spec.ippools",
+        )
 
 
 def _pick(pools: GatewayPools, picking: list[Wish], grants: dict[str, Grant]) -> None:
     """Add the grants of the round-robin and random wishes, oldest policy first."""
     v4, v6 = _Picker(pools.v4, pools.gateway), _Picker(pools.v6, pools.gateway)
     for grant in grants.values():
-        v4.use(grant.ipv4)
-        v6.use(grant.ipv6)
-    kept: dict[str, tuple[IPAddress | None, IPAddress | None]] = {}
+        for pair in grant.pairs:
+            v4.use(pair.ipv4)
+            v6.use(pair.ipv6)
+    kept: dict[str, tuple[list[IPAddress | None], list[IPAddress | None]]] = {}
     for wish in picking:
-        if wish.had_method == wish.method:
-            kept[wish.key] = pair = (v4.keep(wish.had4), v6.keep(wish.had6))
-            v4.use(pair[0])
-            v6.use(pair[1])
+        had = wish.had[: wish.count] if wish.had_method == wish.method else ()
+        had += (("", ""),) * (wish.count - len(had))
+        kept[wish.key] = v4.keep(ipv4 for ipv4, _ in had), v6.keep(ipv6 for _, ipv6 in had)
     for wish in picking:
-        had4, had6 = kept.get(wish.key, (None, None))
-        grants[wish.key] = _both(pools, wish.method, had4 or v4.pick(wish), had6 or v6.pick(wish))
+        mine4, mine6 = kept[wish.key]
+        lack4, lack6 = v4.fill(wish, mine4), v6.fill(wish, mine6)
+        grants[wish.key] = _spread(pools, wish, mine4, mine6, lack4 or lack6)
+
+
+def _spread(
+    pools: GatewayPools,
+    wish: Wish,
+    v4: list[IPAddress | None],
+    v6: list[IPAddress | None],
+    lack: Shortfall | None,
+) -> Grant:
+    pairs = [Pair(*both) for both in zip(v4, v6, strict=True)]
+    pairs = [pair for pair in pairs if pair.addresses()]
+    if not pairs and lack is None:
+        return _both(pools, wish.method, None, None)
+    return Grant(wish.method, tuple(pairs), lack)

@@ -14,6 +14,7 @@ from outgate.controller.gateways import PoolsRead
 from outgate.controller.ids import EgressKey
 from outgate.controller.ipam import Grant, Wish, allocate, wish_of
 from outgate.controller.model import Apply, Key, Level, Tell
+from outgate.controller.serving import some
 from outgate.controller.status import Finding, Moment, condition_of, conditions
 
 NODE_IP = ""
@@ -25,7 +26,7 @@ class Resolved:
     """A policy with the gateway in force and its grant.
 
     With no gateway to go to, `grant` is None, and `trouble` says why (reason, message). addresses:
-    those that it uses, IPv4 first, as texts; `NODE_IP` for the node's own.
+    those that it uses, IPv4 first in each pair, as texts; `NODE_IP` for the node's own.
     """
 
     policy: AnyPolicy
@@ -38,7 +39,7 @@ class Resolved:
 def _addresses(grant: Grant) -> tuple[str, ...]:
     if grant.method == "NodeIP":
         return (NODE_IP,)
-    return tuple(text_of(address) for address in (grant.ipv4, grant.ipv6) if address is not None)
+    return tuple(text_of(address) for pair in grant.pairs for address in pair.addresses())
 
 
 def key_of(policy: AnyPolicy) -> str:
@@ -117,22 +118,25 @@ def still_shown(
         if status.use_node_ip:
             yield status.gateway, NODE_IP
             continue
-        families = ((status.eip.ipv4, read.pools.v4), (status.eip.ipv6, read.pools.v6))
-        for text, family in families:
-            address = parse(text)
-            if address is not None and address in family.usable:
-                yield status.gateway, text_of(address)
+        v4, v6 = read.pools.v4.usable, read.pools.v6.usable
+        for eip in status.every_eip():
+            for text, usable in ((eip.ipv4, v4), (eip.ipv6, v6)):
+                address = parse(text)
+                if address is not None and address in usable:
+                    yield status.gateway, text_of(address)
 
 
 def pairs_of(resolved: Iterable[Resolved]) -> dict[str, dict[str, set[str]]]:
     """By gateway: each address's partners, of the other family, in the same policies."""
     pairs: dict[str, dict[str, set[str]]] = {}
     for entry in resolved:
-        match entry.addresses:
-            case (v4, v6):
-                of = pairs.setdefault(entry.gateway, {})
-                of.setdefault(v4, set()).add(v6)
-                of.setdefault(v6, set()).add(v4)
+        for pair in entry.grant.pairs if entry.grant is not None else ():
+            match pair.addresses():
+                case (ipv4, ipv6):
+                    of = pairs.setdefault(entry.gateway, {})
+                    v4, v6 = text_of(ipv4), text_of(ipv6)
+                    of.setdefault(v4, set()).add(v6)
+                    of.setdefault(v6, set()).add(v4)
     return pairs
 
 
@@ -154,17 +158,18 @@ def status_of(
         _allocated(entry),
     )
     generation = policy.metadata.generation
-    eip = NO_EIP
+    eips: tuple[AssignedEIP, ...] = ()
     if grant is not None and grant.method == "NodeIP":
         tunnel = tunnels.get(("", nodes[0])) if nodes else None
         if tunnel is not None:
             underlay = tunnel.status.underlay
-            eip = _eip(underlay.ipv4, underlay.ipv6)
+            eips = (_eip(underlay.ipv4, underlay.ipv6),)
     elif grant is not None:
-        eip = _eip(_text(grant.ipv4), _text(grant.ipv6))
+        eips = tuple(_eip(_text(pair.ipv4), _text(pair.ipv6)) for pair in grant.pairs)
     return PolicyStatus(
         gateway=entry.gateway if grant is not None else "",
-        eip=eip,
+        eip=eips[0] if eips else NO_EIP,
+        eips=eips if policy.spec.egress_ip.count > 1 else (),
         use_node_ip=grant is not None and grant.method == "NodeIP",
         node=",".join(nodes),
         matched_pods=matched,
@@ -201,7 +206,9 @@ def _ready(
             "NoEligibleNode",
             f"no node of gateway {entry.gateway} is eligible: its status.nodeList says why",
         )
-    what = " and ".join(address or "the node's own address" for _, address in keys)
+    what = " and ".join(address or "the node's own address" for address in entry.addresses)
+    if len(entry.grant.pairs) > 1:
+        what = some(entry.addresses)
     return Finding("Ready", True, "Assigned", f"{what} on {', '.join(nodes)}")
 
 
@@ -211,8 +218,11 @@ def _allocated(entry: Resolved) -> Finding:
     addresses = entry.addresses
     if not addresses and entry.grant.shortfall is not None:
         return Finding("Allocated", False, entry.grant.shortfall.reason)
+    # With several, the status lists them: twice would be a big object.
+    several = len(entry.grant.pairs) > 1
+    which = f"{len(addresses)} addresses" if several else ", ".join(filter(None, addresses))
     # The reason is also how the next pass knows that a pick is still what the policy asks for.
-    return Finding("Allocated", True, entry.grant.method, ", ".join(filter(None, addresses)))
+    return Finding("Allocated", True, entry.grant.method, which)
 
 
 def writes_of(policy: AnyPolicy, status: PolicyStatus) -> list[Apply]:

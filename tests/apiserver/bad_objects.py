@@ -281,6 +281,34 @@ EGRESS_ADDRESSES = (
         "allocatorPolicy random picks an address, but a fixed one is given",
     ),
     _bad(
+        "several of the one default address",
+        policy(egressIP={"count": 2}),
+        "spec.egressIP.count",
+        "the gateway's default address is one, not several: set allocatorPolicy to rr or random",
+    ),
+    _bad(
+        "several of a fixed address",
+        cluster_policy(egressIP={"count": 3, "ipv4": "192.0.2.10"}),
+        "a fixed address is one, not several: leave out count, or remove ipv4 and ipv6",
+    ),
+    _bad(
+        "several of the node's own address",
+        policy(egressIP={"count": 16, "useNodeIP": True}),
+        "useNodeIP leaves with the node's one address: leave out count",
+    ),
+    _bad(
+        "too many addresses",
+        policy(egressIP={"count": 17, "allocatorPolicy": "rr"}),
+        "spec.egressIP.count",
+        "should be less than or equal to 16",
+    ),
+    _bad(
+        "no address at all",
+        policy(egressIP={"count": 0, "allocatorPolicy": "rr"}),
+        "spec.egressIP.count",
+        "should be greater than or equal to 1",
+    ),
+    _bad(
         "an allocator policy that is none",
         policy(egressIP={"allocatorPolicy": "sticky"}),
         "spec.egressIP.allocatorPolicy",
@@ -542,7 +570,7 @@ OTHERS = (
     ),
     _bad("a MAC in capitals", tunnel(mac="02:00:5E:00:53:01"), "write 02 and five more bytes"),
     _bad("index 0", tunnel(index=0), "spec.index", "should be greater than or equal to 1"),
-    _bad("index 65536", tunnel(index=65536), "should be less than or equal to 65535"),
+    _bad("index 32768", tunnel(index=32768), "should be less than or equal to 32767"),
     _bad("a mark beyond 14 bits", tunnel(mark=16384), "should be less than or equal to 16383"),
     _bad(
         "a tunnel address of the other family",

@@ -70,7 +70,11 @@ def test_defaults_are_those_of_the_typed_values(client: Client) -> None:
 def test_defaults_are_shown_to_users(apiserver: ApiServer, client: Client) -> None:
     client.create(EGRESS_POLICY, policy())
     shown = kubectl_yaml(apiserver, "get", "egp", "test", "--namespace", "default")
-    assert shown["spec"]["egressIP"] == {"allocatorPolicy": "default", "useNodeIP": False}
+    assert shown["spec"]["egressIP"] == {
+        "allocatorPolicy": "default",
+        "count": 1,
+        "useNodeIP": False,
+    }
 
 
 def test_users_cannot_write_a_status_with_the_spec(client: Client) -> None:

@@ -11,7 +11,7 @@ from unit.controller.world import World
 
 from outgate.api.gateway import IPPools
 from outgate.api.kinds import EGRESS_GATEWAY, EGRESS_POLICY, NODE, POD
-from outgate.api.policy import EgressIP
+from outgate.api.policy import EIPS_MAX, EgressIP
 from outgate.controller.assign import assign
 from outgate.controller.ids import IdMemory, allocate_ids
 from outgate.controller.plan import plan
@@ -30,6 +30,8 @@ WISHES = [
     EgressIP(),
     EgressIP(allocator_policy="rr"),
     EgressIP(allocator_policy="random"),
+    EgressIP(allocator_policy="rr", count=2),
+    EgressIP(allocator_policy="random", count=3),
     EgressIP(use_node_ip=True),
     EgressIP(ipv4="198.51.100.12"),
     EgressIP(ipv6="2001:db8:1::5"),
@@ -130,7 +132,8 @@ class Cluster(RuleBasedStateMachine):
                 address
                 for policy in policies
                 if policy.status.gateway == name and not policy.status.use_node_ip
-                for address in (policy.status.eip.ipv4, policy.status.eip.ipv6)
+                for eip in policy.status.every_eip()
+                for address in (eip.ipv4, eip.ipv6)
                 if address
             }
             if any(p.status.use_node_ip and p.status.gateway == name for p in policies):
@@ -139,6 +142,20 @@ class Cluster(RuleBasedStateMachine):
             eligible = {n.name for n in gateway.status.node_list if n.status == "Ready"}
             holders = {entry.node for entry in gateway.status.addresses}
             assert holders <= (eligible or {""})
+
+    @invariant()
+    def no_policy_has_an_address_twice_or_more_than_it_asks_for(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        for policy in self.world.objects["policies"].values():
+            status = policy.status
+            assert len(status.eips) <= EIPS_MAX
+            assert not status.eips or status.eips[0] == status.eip
+            for texts in zip(*((eip.ipv4, eip.ipv6) for eip in status.eips), strict=True):
+                given = [text for text in texts if text]
+                assert len(set(given)) == len(given)
+            if status.observed_generation == policy.metadata.generation:
+                assert len(status.every_eip()) <= policy.spec.egress_ip.count
 
     @invariant()
     def nothing_is_shared(self) -> None:

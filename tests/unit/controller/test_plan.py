@@ -173,6 +173,71 @@ def test_fixed_address_is_paired_with_the_default_of_the_other_family(world: Wor
     assert eip == AssignedEIP(ipv4="198.51.100.11", ipv6="2001:db8:1::1")
 
 
+def test_several_addresses_are_listed_and_served_each_with_its_own_id(world: World) -> None:
+    world.policy(egress_ip=EgressIP(allocator_policy="rr", count=3))
+    world.settle()
+    status = world.get(EGRESS_POLICY, "web", namespace="shop").status
+    assert status.eips == tuple(
+        AssignedEIP(ipv4=f"198.51.100.{9 + n}", ipv6=f"2001:db8:1::{n}") for n in (1, 2, 3)
+    )
+    assert status.eip == status.eips[0]
+    holders = world.holders()
+    for eip in status.eips:
+        assert holders[eip.ipv4] == holders[eip.ipv6]
+    assert set(status.node.split(",")) == set(holders.values())
+    assert len(world.ids()) == 6
+    assert world.ready_reason() == "Assigned"
+    assert list(world.plan().writes()) == []
+
+
+def test_one_address_is_told_as_ever(world: World) -> None:
+    world.policy(egress_ip=EgressIP(allocator_policy="rr", count=1))
+    world.settle()
+    assert world.get(EGRESS_POLICY, "web", namespace="shop").status.eips == ()
+
+
+def test_a_count_that_changes_keeps_the_first_addresses(world: World) -> None:
+    def count(number: int) -> list[str]:
+        wish = EgressIP(allocator_policy="random", count=number)
+        world.change(EGRESS_POLICY, "web", namespace="shop", egress_ip=wish)
+        world.settle()
+        status = world.get(EGRESS_POLICY, "web", namespace="shop").status
+        return [eip.ipv4 for eip in status.every_eip()]
+
+    world.policy(egress_ip=EgressIP(allocator_policy="random"))
+    world.settle()
+    one = [world.get(EGRESS_POLICY, "web", namespace="shop").status.eip.ipv4]
+    three = count(3)
+    assert (three[:1], len(set(three))) == (one, 3)
+    world.restart()
+    assert count(2) == three[:2]
+    assert set(world.holders()) & set(three) == set(three[:2])
+    assert count(1) == one
+
+
+def test_an_address_less_stays_served_until_the_status_says_so(world: World) -> None:
+    world.policy(egress_ip=EgressIP(allocator_policy="rr", count=2))
+    world.settle()
+    wish = EgressIP(allocator_policy="rr")
+    world.change(EGRESS_POLICY, "web", namespace="shop", egress_ip=wish)
+    world.step()
+    assert "198.51.100.11" in world.holders()
+    world.settle()
+    assert "198.51.100.11" not in world.holders()
+
+
+def test_a_pool_too_small_gives_what_it_has_and_says_how_many(world: World) -> None:
+    world.policy(egress_ip=EgressIP(allocator_policy="random", count=4))
+    world.settle()
+    status = world.get(EGRESS_POLICY, "web", namespace="shop").status
+    assert len([eip for eip in status.eips if eip.ipv4]) == 3
+    assert world.ready_reason() == "PoolExhausted"
+    (ready,) = (each for each in status.conditions if each.type == "Ready")
+    assert ready.message.startswith("3 of 4 IPv4 addresses are given: ")
+    assert len(world.holders()) == 7
+    assert [tell.reason for tell in world.told].count("PoolExhausted") == 1
+
+
 def test_node_ip_policy_shows_the_serving_nodes_addresses(world: World) -> None:
     world.policy(egress_ip=EgressIP(use_node_ip=True))
     world.settle()
