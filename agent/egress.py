@@ -1,13 +1,34 @@
-"""Egress ids as the gateways' status gives them: the id of each address, and who holds it."""
+"""Egress ids as the gateways' status gives them: the id of each address, and who holds it.
+
+Where a policy has several addresses, each pod has one of them, here chosen: by its name and uid,
+not by its address, so that both families agree, and by nothing else, so that it keeps it.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from ipaddress import ip_address
 
 from outgate.api.gateway import EgressGateway
 from outgate.api.policy import PolicyStatus
 from outgate.api.view import EGRESS_ID_MAX, NO_EGRESS, IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Egress ids of both families that a pod leaves by; NO_EGRESS where it can't leave.
+
+    name: what tells it from the policy's other entries, whatever their order.
+    """
+
+    egress4: int
+    egress6: int
+    name: str = ""
+
+    def leads(self, version: int) -> bool:
+        """Whether there is something to leave by, in that family."""
+        return (self.egress4 if version == 4 else self.egress6) != NO_EGRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +44,8 @@ class EgressTable:
     addresses: Mapping[int, IPAddress | None]
     problems: tuple[str, ...]
 
-    def of(self, status: PolicyStatus) -> tuple[int, int]:
-        """The egress ids of a policy, IPv4 and IPv6; NO_EGRESS where there is nothing to leave by.
+    def of(self, status: PolicyStatus) -> tuple[Entry, ...]:
+        """The entries of a policy, at least one; its pods are spread over them (`spread`).
 
         A policy that the controller has not answered yet has no gateway in its status: closed.
         One whose wish has changed since keeps what it had until the controller answers.
@@ -33,10 +54,14 @@ class EgressTable:
             # Of both families: the node that holds it knows which addresses it has, and drops
             # what it has none for.
             own = self.ids.get((status.gateway, None), NO_EGRESS)
-            return own, own
-        return (
-            self._id(status.gateway, status.eip.ipv4, version=4),
-            self._id(status.gateway, status.eip.ipv6, version=6),
+            return (Entry(own, own),)
+        return tuple(
+            Entry(
+                self._id(status.gateway, eip.ipv4, version=4),
+                self._id(status.gateway, eip.ipv6, version=6),
+                eip.ipv4 or eip.ipv6,
+            )
+            for eip in status.every_eip()
         )
 
     def _id(self, gateway: str, text: str, *, version: int) -> int:
@@ -69,6 +94,22 @@ def egress_table(gateways: Iterable[EgressGateway]) -> EgressTable:
                 if entry.node:
                     holders[entry.id] = entry.node
     return EgressTable(ids, holders, addresses, tuple(problems))
+
+
+@lru_cache(maxsize=65536)
+def spread(pod: str, entries: tuple[Entry, ...], version: int) -> int:
+    """The place of the entry that the pod called `pod` leaves by, in one family.
+
+    By rendezvous hash: an entry more draws only its own share of pods, one less gives up only its
+    own. Entries that lead nowhere take no pods while others do. IPv4 and IPv6 of a pod agree unless
+    the best for one has nothing for the other.
+    """
+    open_ = [place for place, entry in enumerate(entries) if entry.leads(version)]
+    return max(open_ or range(len(entries)), key=lambda place: _weight(pod, entries[place].name))
+
+
+def _weight(pod: str, name: str) -> bytes:
+    return blake2b(f"{pod}\0{name}".encode(), digest_size=8).digest()
 
 
 @lru_cache(maxsize=65536)

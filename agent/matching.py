@@ -5,7 +5,7 @@ saves asking again about objects that have not changed. API objects are immutabl
 object" is "unchanged".
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from outgate.api.core import Namespace, Pod
 from outgate.api.match import applies, in_scope, matchable
@@ -30,10 +30,12 @@ class PodMatcher:
     """Matches pods to policies, again and again, as both change little by little.
 
     Policies are found by namespace and by one label that their selector demands, so a pod is
-    compared with those that may be about it, not with all of the cluster's.
+    compared with those that may be about it, not with all of the cluster's. about: which pods
+    policies are about at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, about: Callable[[Pod], bool] = matchable) -> None:
+        self._about = about
         self._policies: dict[str, AnyPolicy] = {}
         self._sources: tuple[Mapping[Key, AnyPolicy], ...] = ()
         self._by_label: dict[tuple[str, _Label], dict[str, AnyPolicy]] = {}
@@ -114,11 +116,10 @@ class PodMatcher:
                 found.update(self._by_label.get((scope, label), {}))
         return found.values()
 
-    @staticmethod
     def _under(
-        pod: Pod, namespace: Namespace | None, candidates: Iterable[AnyPolicy]
+        self, pod: Pod, namespace: Namespace | None, candidates: Iterable[AnyPolicy]
     ) -> Iterator[str]:
-        if not matchable(pod):
+        if not self._about(pod):
             return
         for policy in candidates:
             if in_scope(policy, pod.metadata.namespace, namespace=namespace) and applies(

@@ -124,7 +124,7 @@ class Reconciler:
         self._pace = pace
         self._first_time = first_time
         self._clock = clock
-        self._maker = ViewMaker()
+        self._maker = ViewMaker(strict_start=settings.strict_start)
         self._wakeup = Wakeup()
         self._state = State()
         self._programmed: tuple[NodeView, DataPathSettings] | None = None
@@ -275,7 +275,7 @@ class Reconciler:
             done = self._programmer.program(view, settings, own=own)
         self._programmed = (view, settings)
         metrics.MATCHED_PODS.set(len(view.pods))
-        metrics.POLICIES.set(len(view.policies))
+        metrics.POLICIES.set(_policies(view))
         metrics.HELD_ADDRESSES.set(len(view.held))
         metrics.FLOWS_RESTARTED.inc(done.flows)
         if done or first:
@@ -345,6 +345,11 @@ def _tell(done: Done, view: NodeView, *, took: float) -> None:
         flows=done.flows,
         addresses=done.addresses,
         pods=len(view.pods),
-        policies=len(view.policies),
+        policies=_policies(view),
         took=round(took, 4),
     )
+
+
+def _policies(view: NodeView) -> int:
+    """How many there are; one with several addresses has several entries."""
+    return len({policy.key for policy in view.policies.values()})

@@ -5,24 +5,33 @@ egress id that leads nowhere, as does a family for which it has no address. An o
 be read is left out and named; it never stops the others.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
+from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 from typing import Generic, TypeVar
 
 from outgate.agent.egress import EgressTable, egress_table
-from outgate.agent.matching import Key, PodMatcher, policy_key
+from outgate.agent.inside import cluster_networks
+from outgate.agent.matching import Key, PodMatcher
 from outgate.agent.mesh import LocalNode, Mesh, mesh_of
+from outgate.agent.policies import Lists, PolicyRules, Rules
 from outgate.api.clusterinfo import CLUSTER_INFO_NAME, EgressClusterInfo, EgressClusterInfoStatus
 from outgate.api.core import Namespace, Pod
 from outgate.api.gateway import EgressGateway
-from outgate.api.match import networks, pod_addresses
-from outgate.api.policy import AnyPolicy, EgressClusterPolicy, EgressPolicy
+from outgate.api.match import matchable, networked, pod_addresses
+from outgate.api.policy import EgressClusterPolicy, EgressPolicy
 from outgate.api.tunnel import EgressTunnel
-from outgate.api.view import HeldEgress, IPAddress, IPNetwork, NodeView, PolicyView
+from outgate.api.view import HeldEgress, IPAddress, NodeView
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+NO_POD_NETWORKS = (
+    "EgressClusterInfo: no pod network is known, so strictStart guards nothing: is "
+    "spec.autoDetect.podCIDR off, or does the CNI give addresses that no Node's podCIDRs, "
+    "Flannel configuration or Calico IPPool has?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +63,17 @@ class ViewMaker:
     """Makes views. Keeps what it worked out about objects that have not changed since.
 
     The result depends on the snapshot alone: a new maker gives the same one, only slower.
+    strict_start: the rules are to know all pods, and where pods' addresses are from.
     """
 
-    def __init__(self) -> None:
-        self._matcher = PodMatcher()
-        # By policy, for as long as it and its egress ids are the same; and those that are known
-        # to be still right, for as long as no policy and no gateway has changed at all.
-        self._policies: dict[str, tuple[AnyPolicy, int, int, PolicyView | str]] = {}
-        self._fresh: dict[str, PolicyView | str] = {}
-        self._source: tuple[object, ...] | None = None
+    def __init__(self, *, strict_start: bool = False) -> None:
+        self._strict_start = strict_start
+        # A pod may speak before we hear that it runs, so there it has its class already.
+        self._matcher = PodMatcher(about=networked if strict_start else matchable)
+        self._rules = PolicyRules()
         self._egress = _Memo(_egress)
         self._mesh = _Memo(_mesh)
-        self._inside = _Memo(_inside)
+        self._networks = _Memo(cluster_networks)
 
     def view(self, snapshot: Snapshot, *, local: LocalNode) -> Outcome:
         """What this node has to program, for this snapshot."""
@@ -78,58 +86,47 @@ class ViewMaker:
             waiting = f"the controller to give EgressTunnel {local.name} its place in the mesh"
             return Outcome(None, waiting, mesh.problems)
         egress = self._egress.of(snapshot.gateways)
-        inside, odd = self._inside.of(info)
-        pods, policies, faults = self._pods(snapshot, egress, node=local.name)
+        found = self._networks.of(info)
+        here = {key: pod for key, pod in snapshot.pods.items() if pod.spec.node_name == local.name}
+        pods, rules = self._pods(snapshot, here, egress)
         view = NodeView(
             node=mesh.node,
             peers=mesh.peers,
-            inside=inside,
-            policies=policies,
+            inside=found.inside,
+            policies=dict(chain.from_iterable(each.views.items() for each in rules)),
             pods=pods,
             next_hops=_next_hops(egress, mesh),
             held=_held(egress, local),
-            egress_addresses=_virtual(egress, inside),
+            egress_addresses=_virtual(egress, found.single),
+            known=_known(here.values()) if self._strict_start else frozenset(),
+            pod_networks=found.pods if self._strict_start else frozenset(),
         )
-        problems = (*mesh.problems, *egress.problems, *odd, *faults)
+        problems = [*mesh.problems, *egress.problems, *found.problems]
+        problems += (each.fault for each in rules if each.fault)
+        if self._strict_start and not found.pods:
+            problems.append(NO_POD_NETWORKS)
         return Outcome(view, "", tuple(sorted(problems)))
 
     def _pods(
-        self, snapshot: Snapshot, egress: EgressTable, *, node: str
-    ) -> tuple[Mapping[IPAddress, tuple[str, ...]], Mapping[str, PolicyView], Iterable[str]]:
-        local = {key: pod for key, pod in snapshot.pods.items() if pod.spec.node_name == node}
-        matched = self._matcher.match(
-            local, snapshot.namespaces, snapshot.policies, snapshot.cluster_policies
+        self, snapshot: Snapshot, here: Mapping[Key, Pod], egress: EgressTable
+    ) -> tuple[Mapping[IPAddress, tuple[str, ...]], Collection[Rules]]:
+        """The pods' lists, and the rules that they are made of."""
+        sources = snapshot.policies, snapshot.cluster_policies
+        matched = self._matcher.match(here, snapshot.namespaces, *sources)
+        rules = self._rules.of(
+            frozenset[str]().union(*set(matched.values())),
+            policy=self._matcher.policy,
+            egress=egress,
+            source=sources,
         )
-        source = (snapshot.policies, snapshot.cluster_policies, egress)
-        if not _same(source, self._source):
-            self._source, self._fresh = source, {}
-        distinct = set(matched.values())
-        for key in frozenset[str]().union(*distinct):
-            if key not in self._fresh:
-                self._fresh[key] = self._policy(key, egress)
-        made = {key: self._fresh[key] for under in distinct for key in under}
-        views = {key: view for key, view in made.items() if isinstance(view, PolicyView)}
-        faults = [view for view in made.values() if isinstance(view, str)]
-        self._policies = {key: known for key, known in self._policies.items() if key in made}
+        lists = Lists(rules)
         pods: dict[IPAddress, tuple[str, ...]] = {}
-        sets: dict[frozenset[str], tuple[str, ...]] = {}
         # An address that two pods claim belongs to the one that lives on, else to the younger.
-        for pod in sorted((local[key] for key in matched), key=_claim):
+        for pod in sorted((here[key] for key in matched), key=_claim):
             under = matched[pod.metadata.namespace, pod.metadata.name]
-            if under not in sets:
-                sets[under] = tuple(sorted(key for key in under if key in views))
             for address in pod_addresses(pod):
-                pods[address] = sets[under]
-        return {a: keys for a, keys in pods.items() if keys}, views, faults
-
-    def _policy(self, key: str, egress: EgressTable) -> PolicyView | str:
-        policy = self._matcher.policy(key)
-        egress4, egress6 = egress.of(policy.status)
-        known = self._policies.get(key)
-        if known is None or known[:3] != (policy, egress4, egress6):
-            known = (policy, egress4, egress6, _policy_view(policy, egress4, egress6))
-            self._policies[key] = known
-        return known[3]
+                pods[address] = lists.of(under, pod, address.version)
+        return {address: keys for address, keys in pods.items() if keys}, rules.values()
 
 
 class _Memo(Generic[S, T]):
@@ -160,22 +157,9 @@ def _mesh(source: tuple[Mapping[Key, EgressTunnel], LocalNode]) -> Mesh:
     return mesh_of(tunnels.values(), local=local)
 
 
-def _policy_view(policy: AnyPolicy, egress4: int, egress6: int) -> PolicyView | str:
-    """The policy's rule; or why it has none: destinations that can't be read are not "all"."""
-    key = policy_key(policy)
-    spec = policy.spec
-    destinations = frozenset(networks(spec.dest_subnet))
-    if spec.dest_subnet and not destinations:
-        return f"{type(policy).__name__} {key}: destSubnet has no network that can be read"
-    cluster = isinstance(policy, EgressClusterPolicy)
-    return PolicyView(
-        key=key,
-        rank=(1 if cluster else 0, policy.metadata.creation_timestamp, key),
-        destinations=destinations,
-        exclusions=frozenset(networks(spec.exclude_subnet)),
-        egress4=egress4,
-        egress6=egress6,
-    )
+def _known(pods: Iterable[Pod]) -> frozenset[IPAddress]:
+    """Of pods that have ended neither: whoever has such an address next is not known yet."""
+    return frozenset(address for pod in pods if networked(pod) for address in pod_addresses(pod))
 
 
 def _claim(pod: Pod) -> tuple[bool, str, str, str]:
@@ -191,10 +175,9 @@ def _next_hops(egress: EgressTable, mesh: Mesh) -> Mapping[int, str]:
     return {id_: node for id_, node in sorted(egress.holders.items()) if node in usable}
 
 
-def _virtual(egress: EgressTable, inside: frozenset[IPNetwork]) -> frozenset[IPAddress]:
+def _virtual(egress: EgressTable, single: frozenset[IPAddress]) -> frozenset[IPAddress]:
     # A node's own address may be an egress address too, and may come by any way.
-    own = {network.network_address for network in inside if network.num_addresses == 1}
-    return frozenset(each for each in egress.addresses.values() if each is not None) - own
+    return frozenset(each for each in egress.addresses.values() if each is not None) - single
 
 
 def _held(egress: EgressTable, local: LocalNode) -> tuple[HeldEgress, ...]:
@@ -208,20 +191,3 @@ def _held(egress: EgressTable, local: LocalNode) -> tuple[HeldEgress, ...]:
             case IPv6Address() as ipv6:
                 held.append(HeldEgress(id_, None, ipv6))
     return tuple(held)
-
-
-def _inside(info: EgressClusterInfo) -> tuple[frozenset[IPNetwork], tuple[str, ...]]:
-    v4: list[IPv4Network] = []
-    v6: list[IPv6Network] = []
-    problems: list[str] = []
-    for entry in info.status.networks:
-        found = networks((entry.cidr,))
-        if not found:
-            problems.append(f"EgressClusterInfo: network {entry.cidr!r} can't be read")
-        for network in found:
-            match network:
-                case IPv4Network():
-                    v4.append(network)
-                case IPv6Network():
-                    v6.append(network)
-    return frozenset((*collapse_addresses(v4), *collapse_addresses(v6))), tuple(problems)

@@ -16,6 +16,9 @@ NETWORKS_MAX = 16384
 
 Source = Literal["NodePodCIDR", "NodeAddress", "ServiceCIDR", "Flannel", "Calico", "Extra"]
 
+POD_SOURCES: frozenset[Source] = frozenset({"NodePodCIDR", "Flannel", "Calico"})
+"""Those that say where pods' addresses are from."""
+
 
 class AutoDetect(Wire, frozen=True, kw_only=True):
     """Which sources are asked."""

@@ -17,10 +17,18 @@ from outgate.api.view import IPAddress, IPNetwork
 DEFAULT_GATEWAY_ANNOTATION = "outgate.dev/default-gateway"
 """On a namespace: the gateway of its policies that name none."""
 
+_ENDED = ("Succeeded", "Failed")
+
 
 def matchable(pod: Pod) -> bool:
     """Whether policies are about this pod at all: it runs, and has a network of its own."""
     return pod.status.phase == "Running" and not pod.spec.host_network
+
+
+def networked(pod: Pod) -> bool:
+    """Whether the pod has, or is about to have, addresses of its own: from before it runs, when
+    its init containers do, until it has ended and another pod may get them."""
+    return pod.status.phase not in _ENDED and not pod.spec.host_network
 
 
 def pod_addresses(pod: Pod) -> tuple[IPAddress, ...]:

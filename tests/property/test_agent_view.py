@@ -21,6 +21,7 @@ from outgate.agent.view import Snapshot, ViewMaker
 from outgate.api.core import Namespace
 from outgate.api.meta import LabelSelector, ObjectMeta, Requirement
 from outgate.api.policy import AppliedTo, AssignedEIP, ClusterAppliedTo, PolicyStatus
+from outgate.api.view import NodeView
 
 LABELS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy"), max_size=2)
 SELECTORS = st.builds(
@@ -35,17 +36,18 @@ SELECTORS = st.builds(
         max_size=1,
     ).map(tuple),
 )
+OTHER4 = "203.0.113.101"
 NAMESPACES = st.sampled_from(["shop", "bank"])
 IPS = st.sampled_from([("10.244.1.1",), ("10.244.1.2", "fd00:1::2"), ("10.244.2.3",), ("what",)])
 PODS = st.builds(
     lambda name, namespace, labels, ips, phase, node: pod(
-        name, namespace=namespace, labels=labels, ips=ips, phase=phase, node=node
+        name, namespace=namespace, labels=labels, ips=ips, phase=phase, node=node, uid=f"uid-{name}"
     ),
     st.sampled_from(["p1", "p2", "p3"]),
     NAMESPACES,
     LABELS,
     IPS,
-    st.sampled_from(["Running", "Succeeded"]),
+    st.sampled_from(["Running", "Pending", "Succeeded"]),
     st.sampled_from(["node-a", "node-b"]),
 )
 APPLIED: dict[str, Any] = {
@@ -53,10 +55,14 @@ APPLIED: dict[str, Any] = {
     "pod_selectors": st.lists(SELECTORS, max_size=2).map(tuple),
     "pod_subnet": st.sampled_from([(), ("10.244.1.0/24",), ("what",)]),
 }
+EIPS = st.builds(
+    AssignedEIP, ipv4=st.sampled_from(["", EIP4, OTHER4]), ipv6=st.sampled_from(["", EIP6])
+)
 STATUSES = st.builds(
     PolicyStatus,
     gateway=st.sampled_from(["", "egw"]),
-    eip=st.builds(AssignedEIP, ipv4=st.sampled_from(["", EIP4]), ipv6=st.sampled_from(["", EIP6])),
+    eip=EIPS,
+    eips=st.lists(EIPS, max_size=3, unique=True).map(tuple),
     use_node_ip=st.booleans(),
 )
 POLICIES = st.builds(
@@ -85,6 +91,7 @@ GATEWAYS = st.sampled_from(
         keyed(),
         keyed(gateway((EIP4, 7, "node-a"), (EIP6, 8, "node-b"))),
         keyed(gateway((EIP4, 7, "node-b"), ("", 9, "node-a"))),
+        keyed(gateway((EIP4, 7, "node-a"), (EIP6, 8, "node-b"), (OTHER4, 10, "node-b"))),
     ]
 )
 TUNNELS = st.sampled_from(
@@ -116,9 +123,11 @@ CHANGES = st.lists(
 )
 
 
-@given(CHANGES)
-def test_a_maker_with_a_past_gives_what_a_new_one_gives(changes: list[tuple[str, Any]]) -> None:
-    maker = ViewMaker()
+@given(CHANGES, st.booleans())
+def test_a_maker_with_a_past_gives_what_a_new_one_gives(
+    changes: list[tuple[str, Any]], strict_start: bool
+) -> None:
+    maker = ViewMaker(strict_start=strict_start)
     held: dict[str, Any] = {
         "cluster_infos": keyed(info("10.244.0.0/16")),
         "tunnels": keyed(tunnel("node-a", 1)),
@@ -129,7 +138,21 @@ def test_a_maker_with_a_past_gives_what_a_new_one_gives(changes: list[tuple[str,
         old = held.get(field, {})
         held[field] = {k: old[k] if old.get(k) == v else v for k, v in value.items()}
         snapshot = Snapshot(**held)
-        assert maker.view(snapshot, local=LOCAL) == ViewMaker().view(snapshot, local=LOCAL)
+        made = maker.view(snapshot, local=LOCAL)
+        assert made == ViewMaker(strict_start=strict_start).view(snapshot, local=LOCAL)
+        if made.view is not None:
+            each_pod_is_under_one_entry_of_each_policy(made.view)
+
+
+def each_pod_is_under_one_entry_of_each_policy(view: NodeView) -> None:
+    for keys in view.pods.values():
+        policies = [view.policies[key].key for key in keys]
+        assert len(set(policies)) == len(policies)
+        assert list(keys) == sorted(keys)
+    for key, policy in view.policies.items():
+        assert key.partition("#")[0] == policy.key
+        assert policy.key in view.policies
+    assert not view.known or view.known >= view.pods.keys()
 
 
 @given(some(PODS), some(POLICIES), some(CLUSTER_POLICIES), some(SPACES))

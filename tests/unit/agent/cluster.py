@@ -1,5 +1,6 @@
 """A small cluster as the agent's stores see it, and pieces to change it with."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -44,11 +45,15 @@ def keyed(*objects: Any) -> dict[tuple[str, str], Any]:
 
 
 def pod(name: str = "web", *, namespace: str = "shop", **changes: Any) -> Pod:
-    """A running pod on node-a; `ips`, `labels`, `node`, `phase`, `host`, `created`, `deleted`."""
+    """A running pod on node-a.
+
+    Changes: `ips`, `labels`, `node`, `phase`, `host`, `created`, `deleted`, `uid`.
+    """
     return Pod(
         metadata=ObjectMeta(
             name=name,
             namespace=namespace,
+            uid=changes.get("uid", ""),
             labels=changes.get("labels", {"app": "web"}),
             creation_timestamp=changes.get("created", "2026-01-01T00:00:00Z"),
             deletion_timestamp=changes.get("deleted"),
@@ -123,8 +128,10 @@ def tunnel(name: str, index: int, **changes: Any) -> EgressTunnel:
     )
 
 
-def info(*cidrs: str, generation: int = 1) -> EgressClusterInfo:
+def info(*cidrs: str, pods: Iterable[str] = (), generation: int = 1) -> EgressClusterInfo:
+    """With these networks; `pods`: those that pods' addresses are from."""
     found = tuple(ClusterNetwork(cidr=cidr, source="Extra") for cidr in cidrs)
+    found += tuple(ClusterNetwork(cidr=cidr, source="NodePodCIDR", name="n") for cidr in pods)
     return EgressClusterInfo(
         metadata=ObjectMeta(name="default"),
         status=EgressClusterInfoStatus(networks=found, observed_generation=generation),
@@ -144,8 +151,8 @@ def snapshot(**changes: Any) -> Snapshot:
     return replace(base, **changes)
 
 
-def outcome(**changes: Any) -> Outcome:
-    return ViewMaker().view(snapshot(**changes), local=LOCAL)
+def outcome(*, strict_start: bool = False, **changes: Any) -> Outcome:
+    return ViewMaker(strict_start=strict_start).view(snapshot(**changes), local=LOCAL)
 
 
 def address(text: str) -> IPAddress:
