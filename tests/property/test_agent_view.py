@@ -149,9 +149,9 @@ def each_pod_is_under_one_entry_of_each_policy(view: NodeView) -> None:
         policies = [view.policies[key].key for key in keys]
         assert len(set(policies)) == len(policies)
         assert list(keys) == sorted(keys)
-    for key, policy in view.policies.items():
-        assert key.partition("#")[0] == policy.key
-        assert policy.key in view.policies
+    for key, each in view.policies.items():
+        assert key.partition("#")[0] == each.key
+        assert each.key in view.policies
     assert not view.known or view.known >= view.pods.keys()
 
 
