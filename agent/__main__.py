@@ -65,6 +65,16 @@ _DEFAULT = config.DEFAULTS
     help="Replies return by the tunnel, not by the CNI's routes.",
 )
 @click.option(
+    "--counters/--no-counters",
+    default=_DEFAULT.counters,
+    help="Count packets and bytes by policy and by address.",
+)
+@click.option(
+    "--strict-start/--no-strict-start",
+    default=_DEFAULT.strict_start,
+    help="Drop what a pod sends to the outside before the agent has heard of it.",
+)
+@click.option(
     "--heartbeat",
     type=click.FloatRange(min=1.0),
     default=10.0,
@@ -188,6 +198,8 @@ def _settings(options: Mapping[str, Any]) -> AgentSettings:
         "table_base",
         "rule_priority",
         "reply_route",
+        "counters",
+        "strict_start",
     )
     return AgentSettings(
         node=options["node_name"],

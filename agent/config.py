@@ -52,6 +52,8 @@ def data_path_settings(
     table_base: int = 7700,
     rule_priority: int = 90,
     reply_route: bool = True,
+    counters: bool = True,
+    strict_start: bool = False,
 ) -> DataPathSettings:
     """Checks the data path's settings one by one and together. Raises SettingsWrong."""
     subnets = tunnel_subnets(tunnel_subnet4, tunnel_subnet6)
@@ -76,6 +78,8 @@ def data_path_settings(
         tunnel_subnet4=subnets.ipv4,
         tunnel_subnet6=subnets.ipv6,
         reply_route=reply_route,
+        counters=counters,
+        strict_start=strict_start,
     )
 
 

@@ -45,6 +45,8 @@ def test_an_agent_is_told_what_the_values_say(monkeypatch: pytest.MonkeyPatch) -
             "feature.tunnelIpv6Subnet": "fd00:1::/64",
             "feature.tunnelDetectMethod": "interface=eth1",
             "feature.enableGatewayReplyRoute": False,
+            "feature.counters": False,
+            "feature.strictStart": True,
             "feature.vxlan": {"id": 5, "port": 4789},
             "datapath": {"markMask": "0xf0", "tableBase": 9000, "rulePriority": 77},
             "agent.heartbeat": 4.5,
@@ -58,6 +60,8 @@ def test_an_agent_is_told_what_the_values_say(monkeypatch: pytest.MonkeyPatch) -
         "tunnel_subnet6": "fd00:1::/64",
         "tunnel_detect_method": "interface=eth1",
         "reply_route": False,
+        "counters": False,
+        "strict_start": True,
         "vxlan_id": 5,
         "vxlan_port": 4789,
         "mark_mask": "0xf0",
@@ -103,9 +107,11 @@ def test_cleanup_looks_where_the_agent_has_put_things(rendered: Rendered) -> Non
     of_agent, of_cleanup = (containers[name].environment for name in ("agent", "cleanup"))
     assert of_cleanup.items() <= of_agent.items()
     assert of_agent.keys() - of_cleanup.keys() == {
+        "OUTGATE_COUNTERS",
         "OUTGATE_HEARTBEAT",
         "OUTGATE_HTTP_PORT",
         "OUTGATE_RESYNC",
+        "OUTGATE_STRICT_START",
     }
     pods = containers["agent"].pod, containers["cleanup"].pod
     for field in ("nodeSelector", "tolerations", "hostNetwork"):

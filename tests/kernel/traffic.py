@@ -210,7 +210,9 @@ class Capture:
         raise AssertionError(f"no packet of protocol {protocol}: {self._packets}")
 
     def _read(self) -> Iterator[Packet]:
-        while True:
+        # Not for ever, where packets come without a pause.
+        deadline = time.monotonic() + BRIEF
+        while time.monotonic() < deadline:
             try:
                 frame, address = self._socket.recvfrom(65536)
             except TimeoutError:

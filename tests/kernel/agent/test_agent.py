@@ -18,7 +18,7 @@ from kernel.traffic import Flow, Outside, is_silent, seen_as
 from prometheus_client import CollectorRegistry
 from unit.agent.cluster import gateway, info, pod, policy
 
-from outgate.agent.config import HTTP_PORT, AgentSettings
+from outgate.agent.config import DEFAULTS, HTTP_PORT, AgentSettings
 from outgate.agent.reconcile import Reconciler
 from outgate.agent.wiring import parts_of
 from outgate.api.core import Namespace as KubeNamespace
@@ -33,7 +33,7 @@ from outgate.api.kinds import (
 from outgate.api.meta import ObjectMeta
 from outgate.api.policy import AssignedEIP, PolicyStatus
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
-from outgate.api.view import IPAddress
+from outgate.api.view import DataPathSettings, IPAddress
 from outgate.daemon.http import HttpServer
 from outgate.daemon.task import Task
 from outgate.kube.fake import FakeApi
@@ -69,6 +69,7 @@ class Agent:
     namespace: Namespace
     api: FakeApi
     folder: Path
+    data_path: DataPathSettings = DEFAULTS
     stop: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
     reconciler: Reconciler | None = None
@@ -80,7 +81,7 @@ class Agent:
     def _start(self) -> None:
         path = self.folder / f"{self.node}.sock"
         holder = Holder(addresses=AddressKernel, wire=RawWire, adopt=perhaps_owned)
-        settings = AgentSettings(node=self.node, vip_socket=path)
+        settings = AgentSettings(self.node, data_path=self.data_path, vip_socket=path)
         parts = parts_of(self.api, settings, first_time=lambda: None)
         self.reconciler, self.traffic = parts.reconciler, parts.traffic
         self.planned = parts.planned
@@ -151,10 +152,14 @@ def put_policy(api: FakeApi, eip: Mapping[int, IPAddress] | None = None, **chang
 class World:
     """What the controller would have written, and the agents that act on it."""
 
-    def __init__(self, topology: Topology, folder: Path) -> None:
+    def __init__(
+        self, topology: Topology, folder: Path, data_path: DataPathSettings = DEFAULTS
+    ) -> None:
         self.topology = topology
         self.api = FakeApi()
-        self.agents = {name: Agent(name, topology.nodes[name], self.api, folder) for name in NODES}
+        self.agents = {
+            name: Agent(name, topology.nodes[name], self.api, folder, data_path) for name in NODES
+        }
         populate(self.api)
 
     def hold(self, node: str) -> None:

@@ -13,6 +13,11 @@ def test_the_defaults_are_the_contracts() -> None:
     assert data_path_settings() == DataPathSettings()
 
 
+def test_what_is_chosen_arrives() -> None:
+    chosen = data_path_settings(strict_start=True, counters=False, reply_route=False)
+    assert (chosen.strict_start, chosen.counters, chosen.reply_route) == (True, False, False)
+
+
 @pytest.mark.parametrize("mask", ["0xff", "255", "0x3f00", "0xffff", "0x3"])
 def test_masks_that_work(mask: str) -> None:
     assert data_path_settings(mark_mask=mask).mark_mask == int(mask, 0)
