@@ -39,6 +39,7 @@ def put_pod(world: World, name: str, *, place: int) -> None:
     entries = tuple(Entry(1, 1, str(each[4])) for each in (EIP, OTHER))
     uid = next(f"u{n}" for n in count() if spread(f"shop/{name}/u{n}", entries, 4) == place)
     ips = tuple(str(pod_address(name, version)) for version in VERSIONS)
+    world.api.drop(POD, name, namespace="shop")  # else it would keep its uid
     world.api.put(POD, pod(name, node=name, ips=ips, uid=uid))
 
 

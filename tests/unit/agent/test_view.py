@@ -219,6 +219,14 @@ def test_inside_networks_are_collapsed_and_malformed_ones_named() -> None:
     assert made.problems == ("EgressClusterInfo: network 'what' can't be read",)
 
 
+def test_a_nodes_own_address_is_nobodys_to_take_though_it_is_an_egress_address() -> None:
+    # The nodes are neighbours: collapsed, their addresses are one network.
+    infos = keyed(info("192.0.2.2/32", "192.0.2.3/32"))
+    entries = gateway((EIP4, ID4, "node-b"), ("192.0.2.2", ID6, "node-b"))
+    made = view(cluster_infos=infos, gateways=keyed(entries))
+    assert made.egress_addresses == {ip_address(EIP4)}
+
+
 @pytest.mark.parametrize(
     "infos", [{}, keyed(EgressClusterInfo(metadata=ObjectMeta(name="default")))]
 )
