@@ -75,6 +75,16 @@ _DEFAULT = config.DEFAULTS
     help="Drop what a pod sends to the outside before the agent has heard of it.",
 )
 @click.option(
+    "--source-check/--no-source-check",
+    default=_DEFAULT.source_check,
+    help="Drop what comes from a pod's address, but not by the way to that pod.",
+)
+@click.option(
+    "--accept-mark",
+    default="0",
+    help="Packet mark by which another owner's FORWARD rules accept what the tunnel carries.",
+)
+@click.option(
     "--heartbeat",
     type=click.FloatRange(min=1.0),
     default=10.0,
@@ -200,6 +210,8 @@ def _settings(options: Mapping[str, Any]) -> AgentSettings:
         "reply_route",
         "counters",
         "strict_start",
+        "source_check",
+        "accept_mark",
     )
     return AgentSettings(
         node=options["node_name"],

@@ -21,6 +21,7 @@ TABLE_MAX = 0x7FFFFFFF  # linux: table ids are 32 bits, tools print them as sign
 RULE_PRIORITY_MIN = 3  # two of our rules stand before it
 RULE_PRIORITY_MAX = 32764  # one stands behind it, below 32766, the main table's
 RESERVED_TABLES = range(253, 256)  # default, main, local
+MARK_MAX = 0xFFFFFFFF
 LINK_NAME_MAX = 15  # linux: IFNAMSIZ - 1
 
 
@@ -54,10 +55,13 @@ def data_path_settings(
     reply_route: bool = True,
     counters: bool = True,
     strict_start: bool = False,
+    source_check: bool = True,
+    accept_mark: str = "0",
 ) -> DataPathSettings:
     """Checks the data path's settings one by one and together. Raises SettingsWrong."""
     subnets = tunnel_subnets(tunnel_subnet4, tunnel_subnet6)
     mask = settings.mark_mask(mark_mask)
+    accepted = _accept_mark(accept_mark, mask=mask)
     _within("vxlan-id", vxlan_id, 1, (1 << 24) - 1)
     _within("vxlan-port", vxlan_port, 1, 65535)
     _within("rule-priority", rule_priority, RULE_PRIORITY_MIN, RULE_PRIORITY_MAX)
@@ -80,6 +84,8 @@ def data_path_settings(
         reply_route=reply_route,
         counters=counters,
         strict_start=strict_start,
+        source_check=source_check,
+        accept_mark=accepted,
     )
 
 
@@ -93,6 +99,22 @@ def detect_method(text: str) -> str:
             f"'{NAMED}NAME' with the name of an interface, as in 'interface=eth0'"
         )
     return text
+
+
+def _accept_mark(text: str, *, mask: int) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError as error:
+        raise SettingsWrong(
+            f"accept-mark {text!r}: must be a number, as in 0x10000; 0 for none"
+        ) from error
+    _within("accept-mark", mark, 0, MARK_MAX)
+    if mark & mask:
+        raise SettingsWrong(
+            f"accept-mark {mark:#x}: has bits of the mark-mask {mask:#x}, which are Outgate's own; "
+            f"it must be the mark by which another owner accepts, as Calico's 0x10000"
+        )
+    return mark
 
 
 def _within(what: str, value: int, least: int, most: int) -> None:

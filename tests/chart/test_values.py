@@ -13,6 +13,8 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"feature.enableIPv4": "yes"}, ["/feature/enableIPv4", "got string, want boolean"]),
     ({"feature.enableIPv4": False}, ["both false", "enable at least one"]),
     ({"feature.strictStart": "on"}, ["/feature/strictStart", "got string, want boolean"]),
+    ({"feature.sourceCheck": "on"}, ["/feature/sourceCheck", "got string, want boolean"]),
+    ({"datapath.acceptMark": "calico"}, ["acceptMark", "0x10000"]),
     ({"feature.vxlan.port": 70000}, ["/feature/vxlan/port", "65,535"]),
     ({"feature.vxlan.id": 0}, ["/feature/vxlan/id", "want 1"]),
     ({"feature.tunnelIpv4Subnet": "198.18.192.0"}, ["IPv4 CIDR", "such as 198.18.192.0/18"]),

@@ -47,8 +47,14 @@ def test_an_agent_is_told_what_the_values_say(monkeypatch: pytest.MonkeyPatch) -
             "feature.enableGatewayReplyRoute": False,
             "feature.counters": False,
             "feature.strictStart": True,
+            "feature.sourceCheck": False,
             "feature.vxlan": {"id": 5, "port": 4789},
-            "datapath": {"markMask": "0xf0", "tableBase": 9000, "rulePriority": 77},
+            "datapath": {
+                "markMask": "0xf0",
+                "acceptMark": "0x10000",
+                "tableBase": 9000,
+                "rulePriority": 77,
+            },
             "agent.heartbeat": 4.5,
             "agent.resync": 1.5,
             "agent.httpPort": 9999,
@@ -56,6 +62,8 @@ def test_an_agent_is_told_what_the_values_say(monkeypatch: pytest.MonkeyPatch) -
         }
     )
     expected = {
+        "source_check": False,
+        "accept_mark": "0x10000",
         "tunnel_subnet4": "none",
         "tunnel_subnet6": "fd00:1::/64",
         "tunnel_detect_method": "interface=eth1",
@@ -107,10 +115,12 @@ def test_cleanup_looks_where_the_agent_has_put_things(rendered: Rendered) -> Non
     of_agent, of_cleanup = (containers[name].environment for name in ("agent", "cleanup"))
     assert of_cleanup.items() <= of_agent.items()
     assert of_agent.keys() - of_cleanup.keys() == {
+        "OUTGATE_ACCEPT_MARK",
         "OUTGATE_COUNTERS",
         "OUTGATE_HEARTBEAT",
         "OUTGATE_HTTP_PORT",
         "OUTGATE_RESYNC",
+        "OUTGATE_SOURCE_CHECK",
         "OUTGATE_STRICT_START",
     }
     pods = containers["agent"].pod, containers["cleanup"].pod

@@ -17,6 +17,10 @@
 {{- if not (regexMatch "^(0x0*[0-9a-fA-F]{1,4}|[1-9][0-9]{0,4})$" $mask) -}}
 {{- fail (printf "datapath.markMask %q: must be two or more neighbouring bits of the low 16, such as \"0xff\" or \"0x3f00\"" $mask) -}}
 {{- end -}}
+{{- $accept := toString .Values.datapath.acceptMark -}}
+{{- if not (regexMatch "^(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})$" $accept) -}}
+{{- fail (printf "datapath.acceptMark %q: must be a packet mark of 32 bits, such as \"0x10000\" for Calico, or \"0\" for none" $accept) -}}
+{{- end -}}
 {{- if le (float64 .Values.controller.heartbeatStale) (float64 .Values.agent.heartbeat) -}}
 {{- fail (printf "controller.heartbeatStale %v: must be longer than agent.heartbeat (%v), or healthy agents count as silent; three times is good" .Values.controller.heartbeatStale .Values.agent.heartbeat) -}}
 {{- end -}}
