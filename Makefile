@@ -1,12 +1,13 @@
 # Thin: what each target needs is set up by hack/setup, what it does is in the commands it calls.
 BIN := .venv/bin
 
-.PHONY: help setup lab lab-down test fmt crds bench
+.PHONY: help setup lab lab-down test sim fmt crds bench
 
 help:
 	@echo "make lab       a real cluster in network namespaces, Outgate installed, the examples shown"
 	@echo "make lab-down  take it down again"
 	@echo "make test      everything that CI runs"
+	@echo "make sim       the virtual-IP engine against faults; SEED=<number> replays one schedule"
 	@echo "make fmt       format and lint the tree"
 	@echo "make crds      write charts/outgate/crds from api/"
 	@echo "make bench     the benchmarks; NAME=<one of them> runs it"
@@ -22,6 +23,9 @@ lab-down: setup
 
 test: setup
 	@$(BIN)/tox run
+
+sim: setup
+	@PYTHONPATH=tests $(BIN)/python -m sim $(if $(SEED),--seed $(SEED))
 
 fmt: setup
 	@$(BIN)/ruff format

@@ -45,7 +45,12 @@ def test_every_folder_is_mapped_to_a_package_of_its_name() -> None:
 
 
 def test_every_mapped_package_is_listed() -> None:
-    assert _setup()["options"]["packages"].split() == sorted(_package_dir())
+    inner = {
+        f"{TOP}." + ".".join(path.parent.relative_to(ROOT).parts)
+        for folder in FOLDERS
+        for path in (ROOT / folder).glob("*/__init__.py")
+    }
+    assert _setup()["options"]["packages"].split() == sorted(_package_dir().keys() | inner)
 
 
 def test_type_checkers_see_every_package() -> None:

@@ -61,6 +61,7 @@ class Node:
         self.replaced: Callable[[Node], None] = lambda node: None
         self.crashed: Callable[[Node], None] = lambda node: None
         self.after: Callable[[Node], None] | None = None
+        self.seen: Callable[[act.Action], object] = lambda action: None
         self.probing: dict[IPAddress, list[dict[IPAddress, str]]] = {}
         self._leaving = False
 
@@ -97,6 +98,7 @@ class Node:
             if element.until > now
         ]
         self._leaving = False
+        self._wake = float("inf")
         self.engine = Engine(
             self.name,
             boot=self._boot,
@@ -222,6 +224,7 @@ class Node:
     def _do_seldom(self, action: act.Action) -> None:
         world = self._world
         world.tell(self.name, action)
+        self.seen(action)
         match action:
             case act.Claim():
                 self._claim(action)

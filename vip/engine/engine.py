@@ -83,6 +83,7 @@ class Engine:
         self._restarting: tuple[float, int] | None = None
         self._ready = False
         self._changed = False
+        self._urgent = False
 
     @property
     def epoch(self) -> int:
@@ -115,7 +116,7 @@ class Engine:
                 self._tick(now, actions)
             case _:
                 self._take(event, now, actions)
-        if self._speak(now):
+        if self._speak(now) or self._urgent:
             self._beat(now, actions)
         return tuple(actions)
 
@@ -132,6 +133,8 @@ class Engine:
             old = None if before is None else before.says.get(gateway)
             if say is not None and (say is not old or say.out or not group.knows(peer.node)):
                 group.hear(peer, say)
+                # Who wants something waits until all have heard of it.
+                self._urgent |= bool(say.wants) and (old is None or say.wants != old.wants)
             if (
                 was_silent
                 or say is not old
@@ -145,7 +148,7 @@ class Engine:
         if self._restarting is not None:
             self._restart(now, actions)
         if (
-            not self._changed
+            not (self._changed or self._urgent)
             and any(say.claims for say in heartbeat.says.values())
             and self.peers.acknowledges(peer, now=now)
         ):
@@ -244,7 +247,9 @@ class Engine:
     def _turn(self, group: Group, now: float, actions: list[Action]) -> None:
         self._changed = True
         taking = self.takings[group.gateway]
+        before = group.silent
         group.look(now=now)
+        self._urgent |= group.silent != before  # others wait for our word on it
         actions += group.keep(now=now)
         for peer, addresses in taking.leaving(now=now):
             actions += group.holds.release(
@@ -337,27 +342,26 @@ class Engine:
             return
         if not guard:
             actions += self.takings[gateway].probed(probe, answered, now=now)
-        elif group.holds.failsafe and answered:
+        elif group.holds.contested(bool(answered)):
             self._yield_failsafe(group, answered, now, actions)
 
     def _yield_failsafe(
         self, group: Group, answered: Mapping[IPAddress, str], now: float, actions: list[Action]
     ) -> None:
         """Held because nobody else answers; but somebody does: all of them are in doubt."""
-        for address, mac in answered.items():
-            actions.append(Report(group.gateway, "Conflict", address, mac))
+        for address in sorted(answered, key=lambda a: (a.version, int(a))):
+            actions.append(Report(group.gateway, "Conflict", address, answered[address]))
         for address in group.holds.epochs:
             self.takings[group.gateway].avoid(address, now=now)
         actions += group.holds.release(group.holds.epochs.keys(), why="answered elsewhere")
+        self._turn(group, now, actions)
 
     def _conflict(self, address: IPAddress, mac: str, now: float, actions: list[Action]) -> None:
         for group in self.groups.values():
             taking = self.takings[group.gateway]
             if address not in group.holds.epochs:
                 taking.spoken_for(address, now=now)
-            elif group.holds.failsafe:
-                self._yield_failsafe(group, {address: mac}, now, actions)
-            else:
+            elif not group.holds.failsafe:
                 actions += taking.defend(address, mac, now=now)
 
     def _return_path(self, address: IPAddress, came: bool, actions: list[Action]) -> None:
@@ -426,8 +430,13 @@ class Engine:
         if not self._to:
             return
         self._sent = now
+        self._urgent = False
         lease = max((g.holds.announced for g in self.groups.values()), default=self.settings.lease)
-        asked = min((g.roster.asked for g in self.groups.values()), default=NEVER)
+        outs = {
+            gateway: self.groups[gateway].outs(now)
+            for gateway, say in self._says.items()
+            if say.out and gateway in self.groups
+        }
         peers = self.peers.say(now=now)
         heartbeat = Heartbeat(
             self.node,
@@ -435,7 +444,7 @@ class Engine:
             self.peers.counter,
             self.requests.sees(now),
             lease,
-            now - asked,
+            outs,
             peers,
             self._says,
         )

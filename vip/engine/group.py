@@ -19,7 +19,7 @@ from outgate.vip.engine.peers import NEVER, Peer, Peers
 from outgate.vip.engine.requests import Request, Requests
 from outgate.vip.engine.roster import Roster
 from outgate.vip.engine.settings import Settings
-from outgate.vip.engine.words import Say
+from outgate.vip.engine.words import OutSaid, Say
 
 TURN = 0.3
 """Seconds that each next member in line waits to depose a silent one, should the first not."""
@@ -76,9 +76,11 @@ class Group:
         if self.node not in say.out and peer.echoed >= self.joined_at:
             self._met.add(peer.node)
         word = peer.word
-        if say.out and word is not None and word.roster_age < FOREVER and peer.echoed > NEVER:
-            age = word.roster_age * self.settings.skew
-            self.roster.hearsay(say.out - {self.node}, known=peer.echoed - age)
+        if say.out and word is not None and peer.echoed > NEVER:
+            for node, out in word.outs.get(self.gateway, {}).items():
+                if node != self.node:
+                    known = peer.echoed - out.age * self.settings.skew
+                    self.roster.hearsay(node, out.epoch, known=known)
         if self.node in say.out or (say.inside and self.roster.out(peer.node) is not None):
             self._read_now = True
         self.highest = max(self.highest, say.epoch)
@@ -159,6 +161,11 @@ class Group:
                 due -= self.settings.interval
             self.watch = min(self.watch, due)
         self.suspects = tuple(suspects)
+
+    def outs(self, now: float) -> dict[str, OutSaid]:
+        """The members that are out, for the heartbeat."""
+        outs = ((peer.node, self.roster.out(peer.node)) for peer in self.others)
+        return {node: OutSaid(out.epoch, now - out.known) for node, out in outs if out is not None}
 
     def weigh(self) -> Evidence:
         """What speaks for holding now."""

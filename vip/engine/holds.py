@@ -35,6 +35,7 @@ class Holds:
         self._wake = NEVER
         self._guarded = NEVER
         self._turn = 0
+        self._contested = False
 
     def claims(self) -> tuple[Claim, ...]:
         """The addresses by epoch, for the heartbeat."""
@@ -99,6 +100,15 @@ class Holds:
         self._turn = (self._turn + GUARDS) % len(ordered) if len(ordered) > GUARDS else 0
         some = frozenset((ordered + ordered)[self._turn : self._turn + GUARDS])
         return Probe(probe, some, 1, self._settings.interval / 5)
+
+    def contested(self, answered: bool) -> bool:
+        """Takes what the guard found; whether to let go of all.
+
+        At the second time only: a segment that has healed brings a heartbeat in between, which
+        says whose epoch is higher; else both would let go.
+        """
+        again, self._contested = self._contested, answered and self.failsafe
+        return again and self._contested
 
     def take(self, addresses: Iterable[IPAddress], *, epoch: int, until: float) -> None:
         """Holds these, too. All are then held until the earlier of both times."""

@@ -22,7 +22,7 @@ class Peer:
 
     heard: when its last heartbeat came. echoed, echo: when we sent the newest heartbeat of ours
     that it had heard when it sent that, and its counter. granted: the same, of those that it
-    acknowledged as evidence. objects: whether it called us silent, in that heartbeat. accused:
+    acknowledged as evidence. objects: whether we were silent to it, in that heartbeat. accused:
     when we last called it silent.
     """
 
@@ -63,7 +63,11 @@ class Peers:
         peer.boot, peer.counter = heartbeat.boot, heartbeat.counter
         peer.heard, peer.word = now, heartbeat
         mine = heartbeat.peers.get(self._node)
-        peer.objects = mine is not None and mine.hearing is Hearing.WITHHOLDS
+        peer.objects = (
+            mine is not None
+            and mine.hearing is Hearing.WITHHOLDS
+            and mine.age >= self._settings.silence
+        )
         if mine is None or mine.boot != self._boot:
             return peer
         sent = self._sent_at(mine.counter)

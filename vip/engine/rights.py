@@ -59,7 +59,9 @@ def _contact(
             or not fresh(other, settings=settings, now=now)
         ):
             return FOREVER
-        contact = max(contact, other.heard - said.age / settings.skew)
+        # What we have heard ourselves was sent before we heard it, whoever acknowledges it when.
+        if (said.boot, said.counter) > (peer.boot, peer.counter):
+            contact = max(contact, other.heard - said.age / settings.skew)
     return contact
 
 

@@ -16,10 +16,13 @@ from outgate.vip.engine.peers import NEVER
 class Out:
     """A member that was deposed, or has no Lease: true at `known` at least.
 
-    learned: the place of this news among all such news (`Roster.order`).
+    epoch: of its Lease; it rises whenever a member is deposed or comes back, so that of two pieces
+    of news about one member the later is known. learned: the place of this news among all
+    such news (`Roster.order`).
     """
 
     known: float
+    epoch: int
     learned: int
 
 
@@ -50,11 +53,11 @@ class Roster:
             # A swap that ended after this was asked for may be missing in it.
             if self._swapped.get(node, NEVER) <= asked:
                 news |= self._take(node, found.get(node), now)
-        for node, record in self.records.items():
-            if record.inside:
-                self._inside(node, asked)
-            else:
-                self._outside(node, asked)
+        for record in self.records.values():
+            if not record.inside:
+                self._outside(record.node, record.epoch, asked)
+            elif (out := self.outs.get(record.node)) is not None and record.epoch > out.epoch:
+                del self.outs[record.node]
         return news
 
     def swapped(self, record: Record, *, asked: float, now: float) -> None:
@@ -64,13 +67,13 @@ class Roster:
         if record.inside:
             self.outs.pop(record.node, None)
         else:
-            self._outside(record.node, asked)
+            self._outside(record.node, record.epoch, asked)
 
-    def hearsay(self, nodes: Iterable[str], *, known: float) -> None:
-        """Takes that another member knows these to be out, at `known` at least."""
-        for node in nodes:
-            if known > self.asked or node not in self.records:
-                self._outside(node, known)
+    def hearsay(self, node: str, epoch: int, *, known: float) -> None:
+        """Takes that another member knows this one to be out, at `known` at least."""
+        record = self.records.get(node)
+        if record is None or epoch > record.epoch or not record.inside:
+            self._outside(node, epoch, known)
 
     def out(self, node: str) -> Out | None:
         """Since when the member is known to be out; None if it is in, or might be."""
@@ -78,7 +81,7 @@ class Roster:
         if out is not None:
             return out
         if node not in self.records and self.asked > NEVER:
-            return Out(self.asked, 0)
+            return Out(self.asked, 0, 0)
         return None
 
     def seen(self, node: str) -> float:
@@ -94,20 +97,14 @@ class Roster:
         if known is None or known.version != record.version:
             self.records[node] = record
             self._seen[node] = now
-            self.outs.pop(node, None)  # deposed again is learned again
             self.epoch = max(self.epoch, record.epoch)
             return known is None or known.inside is not record.inside
         return False
 
-    def _inside(self, node: str, asked: float) -> None:
-        out = self.outs.get(node)
-        if out is not None and out.known <= asked:
-            del self.outs[node]
-
-    def _outside(self, node: str, known: float) -> None:
+    def _outside(self, node: str, epoch: int, known: float) -> None:
         before = self.outs.get(node)
-        if before is None:
+        if before is None or epoch > before.epoch:
             self.order += 1
-            self.outs[node] = Out(known, self.order)
-        elif known > before.known:
-            self.outs[node] = Out(known, before.learned)
+            self.outs[node] = Out(known, epoch, self.order)
+        elif known > before.known and epoch == before.epoch:
+            self.outs[node] = Out(known, epoch, before.learned)

@@ -49,6 +49,13 @@ class Ack(msgspec.Struct, frozen=True, gc=False):
     counter: int
 
 
+class OutSaid(msgspec.Struct, frozen=True, gc=False):
+    """That a member is out: the epoch of its Lease, and seconds since that was known to be so."""
+
+    epoch: int
+    age: float
+
+
 class Claim(msgspec.Struct, frozen=True):
     """Addresses that were taken together, and at which epoch."""
 
@@ -85,7 +92,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     boot: the incarnation of the process; a later one is greater. counter: rises by one with each
     heartbeat of a boot. api: whether it sees the API server. lease: how long, in seconds, its
     addresses may answer after the last evidence (longer before a planned restart).
-    roster_age: seconds since it asked for the Leases that its `out` is from; infinite if never.
+    outs: by gateway, the members that are out, and how that is known.
     """
 
     node: str
@@ -93,6 +100,6 @@ class Heartbeat(msgspec.Struct, frozen=True):
     counter: int
     api: bool
     lease: float
-    roster_age: float
+    outs: Mapping[str, Mapping[str, OutSaid]]
     peers: Mapping[str, Heard]
     says: Mapping[str, Say]
