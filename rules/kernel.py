@@ -16,6 +16,7 @@ from typing import Any
 from nftables import Nftables
 
 from outgate.rules.counts import Count, Counts
+from outgate.rules.dumps import Dumps
 from outgate.rules.errors import KernelRefused
 from outgate.rules.generation import Generation
 from outgate.rules.model import (
@@ -38,6 +39,9 @@ from outgate.rules.nft import parse, script
 _CLONE_NEWNET = 0x40000000
 _MESSAGE_MAX = 300  # characters of nft's own words: it repeats the whole command
 
+_FEW = 8
+"""Chains that are read one by one; of more, all are."""
+
 _Name = tuple[Family, str]
 
 
@@ -49,12 +53,12 @@ class NftKernel:
 
     def __init__(self, *, netns: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._nft, self._generation, self.counts = (
-            _edges() if netns is None else _in_namespace(netns)
-        )
+        edges = _edges() if netns is None else _in_namespace(netns)
+        self._nft, self._generation, self._dumps, self.counts = edges
         self._nft.set_json_output(True)
+        # Each chain as it was written, and as the kernel has had it since.
         self._written: dict[_Name, Chain] = {}
-        self._listed: dict[_Name, str] = {}
+        self._seen: dict[_Name, bytes] = {}
         # The ruleset's generation when `touched` was last asked, or that of our own write since.
         self._asked = -1
 
@@ -74,18 +78,22 @@ class NftKernel:
         can't be read is not ours, whatever its name is: None as well, so that it is replaced.
         """
         with self._lock:
-            families = self._families()
+            families = self._dumps.families()
             items = [item for family in families for item in self._list(f"table {family} {TABLE}")]
+            seen = {
+                (family, name): found
+                for family in families
+                for name, found in self._dumps.chains(family).items()
+            }
         if "inet" not in families:
             return None
-        listed = _chain_listings(items)
         try:
             tables = dict(parse({"nftables": items}))
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
         for family, table in tables.items():
             chains = {
-                name: self._recognised((family, name), chain, listed.get((family, name), ""))
+                name: self._recognised((family, name), chain, seen.get((family, name), b""))
                 for name, chain in table.chains.items()
             }
             tables[family] = replace(table, chains=chains)
@@ -103,24 +111,24 @@ class NftKernel:
             if before == self._asked and self._number() == after:
                 self._asked = after  # ours were the only ones
             touched = self._remember(operation for stage in stages for operation in stage)
-            if touched:
-                listings = _chain_listings(
-                    item
-                    for family in self._families()
-                    for item in self._list(f"table {family} {TABLE}", terse=True)
-                )
-                # Only theirs: another chain may read differently now because it was tampered with.
-                self._listed |= {name: listings.get(name, "") for name in touched}
+            # Only theirs: another chain may read differently now because it was tampered with.
+            if len(touched) <= _FEW:
+                for family, name in touched:
+                    self._seen[family, name] = self._dumps.chains(family, name).get(name, b"")
+            else:
+                seen = {family: self._dumps.chains(family) for family in self._dumps.families()}
+                for family, name in touched:
+                    self._seen[family, name] = seen.get(family, {}).get(name, b"")
 
     def cleanup(self) -> None:
         """Remove our tables, whoever made them, and only them."""
         with self._lock:
-            for family in self._families():
+            for family in self._dumps.families():
                 self._run(
                     f"delete table {family} {TABLE}", object_=f"table {family} {TABLE}", op="delete"
                 )
             self._written.clear()
-            self._listed.clear()
+            self._seen.clear()
 
     def counters(self) -> Mapping[str, Count]:
         """What our named counters have counted, by name."""
@@ -129,8 +137,7 @@ class NftKernel:
     def listing(self) -> str:
         """Our tables in nft's own words, with their counters; empty if there are none."""
         with self._lock:
-            families = self._families()
-            self._nft.set_terse_output(False)
+            families = self._dumps.families()
             self._nft.set_json_output(False)
             try:
                 return "".join(
@@ -146,9 +153,9 @@ class NftKernel:
         except OSError as error:
             raise KernelRefused("generation", "read", str(error)) from error
 
-    def _recognised(self, name: _Name, chain: Chain, listing: str) -> Chain:
+    def _recognised(self, name: _Name, chain: Chain, seen: bytes) -> Chain:
         written = self._written.get(name)
-        if written is None or self._listed.get(name) != listing:
+        if written is None or self._seen.get(name) != seen:
             return chain
         if _without_device(written.hook) == _without_device(chain.hook):
             return written
@@ -179,17 +186,7 @@ class NftKernel:
         self._written = written
         return frozenset(key for key, chain in written.items() if before.get(key) is not chain)
 
-    def _families(self) -> list[Family]:
-        """In which families there is a table of ours."""
-        found = {
-            item["table"]["family"]
-            for item in self._list("tables")
-            if "table" in item and item["table"]["name"] == TABLE
-        }
-        return [family for family in ("inet", "netdev") if family in found]
-
-    def _list(self, what: str, *, terse: bool = False) -> list[dict[str, Any]]:
-        self._nft.set_terse_output(terse)
+    def _list(self, what: str) -> list[dict[str, Any]]:
         output = self._run(f"list {what}", object_=what, op="list")
         listing: list[dict[str, Any]] = json.loads(output)["nftables"] if output else []
         return listing
@@ -199,16 +196,6 @@ class NftKernel:
         if code != 0:
             raise KernelRefused(object_, op, _trimmed(error))
         return str(output)
-
-
-def _chain_listings(items: Any) -> dict[_Name, str]:
-    """Each chain's rules as nft shows them, without their handles."""
-    listings: dict[_Name, str] = {}
-    for item in items:
-        if rule := item.get("rule"):
-            name = rule["family"], rule["chain"]
-            listings[name] = listings.get(name, "") + json.dumps(rule["expr"])
-    return listings
 
 
 def _without_device(hook: Hook | None) -> Hook | None:
@@ -223,13 +210,16 @@ def _trimmed(error: str) -> str:
     return line[:_MESSAGE_MAX]
 
 
-def _edges() -> tuple[Nftables, Generation, Counts]:
-    return Nftables(), Generation(), Counts()
+_Edges = tuple[Nftables, Generation, Dumps, Counts]
 
 
-def _in_namespace(netns: Path) -> tuple[Nftables, Generation, Counts]:
+def _edges() -> _Edges:
+    return Nftables(), Generation(), Dumps(), Counts()
+
+
+def _in_namespace(netns: Path) -> _Edges:
     """Those of another network namespace: a socket stays in the one it was made in."""
-    made: list[tuple[Nftables, Generation, Counts] | OSError] = []
+    made: list[_Edges | OSError] = []
 
     def make() -> None:
         try:

@@ -6,6 +6,7 @@ takes the next that is free, so that a new policy moves nobody.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 
 from outgate.api.view import PolicyView
@@ -32,5 +33,6 @@ def policy_numbers(policies: Iterable[PolicyView]) -> Mapping[str, int]:
     return numbers
 
 
+@lru_cache(maxsize=2 * NUMBER_MAX)
 def _hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big") % NUMBER_MAX + 1
