@@ -25,6 +25,7 @@ from outgate.vip.server import VipServer
 from outgate.vip.wire import RawWire
 
 NETWORKS = 50
+EVERYTHING = ((), ("0.0.0.0/0", "::/0"), ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"))
 
 
 def main(node: str, path: Path) -> None:
@@ -48,6 +49,8 @@ def main(node: str, path: Path) -> None:
     for turn in itertools.count():
         destinations = tuple(f"10.9.{n}.0/25" for n in range(turn % NETWORKS + 1))
         put_policy(api, EIP, name="churn", dest=destinations)
+        # The pods' own policy, too: other words for the same, so that they leave as before.
+        put_policy(api, dest=EVERYTHING[turn % len(EVERYTHING)])
         stop.wait(0.01)
 
 

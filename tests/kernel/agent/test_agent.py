@@ -173,7 +173,7 @@ class World:
             agent.start()
         eventually(lambda: all(agent.ready() for agent in self.agents.values()))
         # Ready is not yet in touch: peers have to have heard of each other's underlay.
-        eventually(lambda: all(self._peers(name) == 2 for name in ("first", "second")))
+        eventually(lambda: all(self._peers(name) == 2 for name in NODES))
 
     def _peers(self, name: str) -> int:
         return self.topology.nodes[name].run("bridge fdb show dev outgate").count("dst 192.0.2.")
