@@ -1,5 +1,8 @@
 """Rows P6, G1, G2, G8, G11, V1: which address, from which gateway, held by whom."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import pytest
 from e2e.world import FAMILIES, NAMESPACE, World, selected
 
@@ -56,6 +59,24 @@ def test_round_robin_gives_each_policy_another_address(world: World) -> None:
         world.wait_source("client-w1", addresses[0])
         world.wait_source("client-gw1", addresses[1])
         world.wait_source("client-gw2", ready[2]["status"]["eip"]["ipv6"], 6)
+
+
+def test_pods_of_one_policy_are_spread_over_its_addresses(world: World) -> None:
+    wish = {"allocatorPolicy": "rr", "count": 3}
+    policy = world.policy("several", {"appliedTo": selected(app="client"), "egressIP": wish})
+    with world.having(policy) as (ready,):
+        eips = ready["status"]["eips"]
+        assert len({eip["ipv4"] for eip in eips}) == len({eip["ipv6"] for eip in eips}) == 3
+        assert ready["status"]["eip"] == eips[0]
+        other_family = {eip["ipv4"]: eip["ipv6"] for eip in eips}
+        for client in ("client-w1", "client-gw1", "client-gw2"):
+            mine = partial(seen_as_one_of, world, client, other_family)
+            world.wait_source(client, world.lab.wait(f"{client} to leave by one", mine), 6)
+
+
+def seen_as_one_of(world: World, client: str, eips: Mapping[str, str]) -> str:
+    """The IPv6 address that goes with the IPv4 one that the outside sees; empty if none does."""
+    return eips.get(world.source(client), "")
 
 
 def test_a_random_address_is_one_of_the_pool_and_is_kept(world: World) -> None:
