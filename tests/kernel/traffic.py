@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
+from typing import Self
 
 from kernel.harness import BRIEF, OUTSIDE4, OUTSIDE6, PATIENCE, Namespace
 
@@ -184,7 +185,7 @@ class Capture:
         self._socket.settimeout(0.05)
         self._packets: list[Packet] = []
 
-    def __enter__(self) -> "Capture":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -143,13 +143,14 @@ def held(world: World, name: str) -> bool:
 
 
 def test_while_agents_restart_and_things_change_meanwhile(world: World, watch: Watch) -> None:
-    for name, change in (
-        ("worker", lambda: world.policy(dest=WIDER)),
-        ("first", lambda: world.policy(dest=NARROWER)),
-        ("worker", lambda: world.hold("second")),
-        ("first", lambda: world.hold("first")),
-        ("worker", lambda: world.policy(OTHER)),
-    ):
+    changes: list[tuple[str, Callable[[], None]]] = [
+        ("worker", partial(world.policy, dest=WIDER)),
+        ("first", partial(world.policy, dest=NARROWER)),
+        ("worker", partial(world.hold, "second")),
+        ("first", partial(world.hold, "first")),
+        ("worker", partial(world.policy, OTHER)),
+    ]
+    for name, change in changes:
         world.agents[name].halt()
         change()
         world.agents[name].start()
