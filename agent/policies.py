@@ -3,7 +3,7 @@
 Keeps what it worked out; what it gives depends on what it is asked alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import is_
 
@@ -45,26 +45,32 @@ class PolicyRules:
         self._known: dict[str, tuple[AnyPolicy, Rules]] = {}
         self._fresh: dict[str, Rules] = {}
         self._source: tuple[object, ...] = ()
+        self._made: Mapping[str, Rules] = {}
 
     def of(
         self,
-        keys: Iterable[str],
+        keys: frozenset[str],
         *,
         policy: Callable[[str], AnyPolicy],
         egress: EgressTable,
         source: tuple[object, ...],
     ) -> Mapping[str, Rules]:
-        """The rules of these policies. source: as long as these are the same objects, and `egress`
-        is, no policy and no address has changed."""
+        """The rules of these policies: the same object as before if nothing has changed.
+
+        source: as long as these are the same objects, and `egress` is, nothing has.
+        """
         source = (*source, egress)
         if not _same(source, self._source):
             self._source, self._fresh = source, {}
+        elif keys == self._made.keys():
+            return self._made
         made: dict[str, Rules] = {}
         for key in keys:
             if key not in self._fresh:
                 self._fresh[key] = self._rules(policy(key), key, egress)
             made[key] = self._fresh[key]
         self._known = {key: known for key, known in self._known.items() if key in made}
+        self._made = made
         return made
 
     def _rules(self, policy: AnyPolicy, key: str, egress: EgressTable) -> Rules:
@@ -95,28 +101,71 @@ def rules_of(policy: AnyPolicy, entries: tuple[Entry, ...]) -> Rules:
     return Rules(entries, views)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of a set of policies, the keys of those with one view, sorted; and those with several."""
+
+    single: tuple[str, ...]
+    several: tuple[Rules, ...]
+
+
+ByFamily = Mapping[int, tuple[str, ...]]
+"""View keys, sorted, for IPv4 and for IPv6."""
+
+
 class Lists:
-    """For each set of policies, the lists of view keys that pods under it have."""
+    """The view keys that each pod is under, again and again, as both pods and rules change little.
 
-    def __init__(self, rules: Mapping[str, Rules]) -> None:
-        self._rules = rules
-        self._parts: dict[frozenset[str], tuple[tuple[str, ...], tuple[Rules, ...]]] = {}
-        self._lists: dict[tuple[frozenset[str], tuple[str, ...]], tuple[str, ...]] = {}
+    Equal lists of one round are one object.
+    """
 
-    def of(self, under: frozenset[str], pod: Pod, version: int) -> tuple[str, ...]:
-        """The keys of the views that a pod under these policies is under, sorted."""
-        single, several = self._split(under)
-        chosen = tuple(rules.key_for(pod, version) for rules in several)
-        if (under, chosen) not in self._lists:
-            self._lists[under, chosen] = tuple(sorted((*single, *chosen)))
-        return self._lists[under, chosen]
+    def __init__(self) -> None:
+        self._rules: Mapping[str, Rules] = {}
+        self._unchanged = False
+        self._parts: dict[frozenset[str], _Part] = {}
+        self._parts_before: dict[frozenset[str], _Part] = {}
+        self._pods: dict[tuple[str, str], tuple[Pod, _Part, ByFamily]] = {}
+        self._pods_before: dict[tuple[str, str], tuple[Pod, _Part, ByFamily]] = {}
+        self._same: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def _split(self, under: frozenset[str]) -> tuple[tuple[str, ...], tuple[Rules, ...]]:
-        if under not in self._parts:
-            rules = [self._rules[key] for key in sorted(under)]
-            single = tuple(key for each in rules if len(each.views) == 1 for key in each.views)
-            self._parts[under] = single, tuple(each for each in rules if len(each.views) > 1)
-        return self._parts[under]
+    def begin(self, rules: Mapping[str, Rules]) -> None:
+        """A new round, under these rules; what the last one did not ask for is forgotten."""
+        self._unchanged = rules is self._rules
+        self._rules, self._same = rules, {}
+        # Made anew each round: its keys are then the very sets of the round, quick to compare.
+        self._parts, self._parts_before = {}, self._parts
+        self._pods, self._pods_before = {}, self._pods
+
+    def of(self, under: frozenset[str], pod: Pod) -> ByFamily:
+        """What a pod under these policies is under."""
+        part = self._parts.get(under)
+        if part is None:
+            part = self._parts[under] = self._part(under)
+        if not part.several:
+            return {4: part.single, 6: part.single}
+        key = pod.metadata.namespace, pod.metadata.name
+        known = self._pods_before.get(key)
+        if known is None or known[0] is not pod or known[1] is not part:
+            known = pod, part, {version: _list(part, pod, version) for version in (4, 6)}
+        self._pods[key] = known
+        return {version: self._same.setdefault(keys, keys) for version, keys in known[2].items()}
+
+    def _part(self, under: frozenset[str]) -> _Part:
+        known = self._parts_before.get(under)
+        if known and self._unchanged:
+            return known
+        rules = [self._rules[key] for key in sorted(under)]
+        single = tuple(key for each in rules if len(each.views) == 1 for key in each.views)
+        several = tuple(each for each in rules if len(each.views) > 1)
+        # The same object as before, so that it is seen at once that nothing has changed.
+        if known and known.single == single and _same(known.several, several):
+            return known
+        return _Part(single, several)
+
+
+def _list(part: _Part, pod: Pod, version: int) -> tuple[str, ...]:
+    chosen = (rules.key_for(pod, version) for rules in part.several)
+    return tuple(sorted((*part.single, *chosen)))
 
 
 def _same(new: tuple[object, ...], old: tuple[object, ...]) -> bool:

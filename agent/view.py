@@ -5,7 +5,7 @@ egress id that leads nowhere, as does a family for which it has no address. An o
 be read is left out and named; it never stops the others.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
@@ -22,7 +22,7 @@ from outgate.api.gateway import EgressGateway
 from outgate.api.match import matchable, networked, pod_addresses
 from outgate.api.policy import EgressClusterPolicy, EgressPolicy
 from outgate.api.tunnel import EgressTunnel
-from outgate.api.view import HeldEgress, IPAddress, NodeView
+from outgate.api.view import HeldEgress, IPAddress, NodeView, PolicyView
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -71,9 +71,11 @@ class ViewMaker:
         # A pod may speak before we hear that it runs, so there it has its class already.
         self._matcher = PodMatcher(about=networked if strict_start else matchable)
         self._rules = PolicyRules()
+        self._lists = Lists()
         self._egress = _Memo(_egress)
         self._mesh = _Memo(_mesh)
         self._networks = _Memo(cluster_networks)
+        self._policies = _Memo(_views)
 
     def view(self, snapshot: Snapshot, *, local: LocalNode) -> Outcome:
         """What this node has to program, for this snapshot."""
@@ -93,7 +95,7 @@ class ViewMaker:
             node=mesh.node,
             peers=mesh.peers,
             inside=found.inside,
-            policies=dict(chain.from_iterable(each.views.items() for each in rules)),
+            policies=self._policies.of(rules),
             pods=pods,
             next_hops=_next_hops(egress, mesh),
             held=_held(egress, local),
@@ -102,14 +104,14 @@ class ViewMaker:
             pod_networks=found.pods if self._strict_start else frozenset(),
         )
         problems = [*mesh.problems, *egress.problems, *found.problems]
-        problems += (each.fault for each in rules if each.fault)
+        problems += (each.fault for each in rules.values() if each.fault)
         if self._strict_start and not found.pods:
             problems.append(NO_POD_NETWORKS)
         return Outcome(view, "", tuple(sorted(problems)))
 
     def _pods(
         self, snapshot: Snapshot, here: Mapping[Key, Pod], egress: EgressTable
-    ) -> tuple[Mapping[IPAddress, tuple[str, ...]], Collection[Rules]]:
+    ) -> tuple[Mapping[IPAddress, tuple[str, ...]], Mapping[str, Rules]]:
         """The pods' lists, and the rules that they are made of."""
         sources = snapshot.policies, snapshot.cluster_policies
         matched = self._matcher.match(here, snapshot.namespaces, *sources)
@@ -119,14 +121,15 @@ class ViewMaker:
             egress=egress,
             source=sources,
         )
-        lists = Lists(rules)
+        self._lists.begin(rules)
         pods: dict[IPAddress, tuple[str, ...]] = {}
         # An address that two pods claim belongs to the one that lives on, else to the younger.
         for pod in sorted((here[key] for key in matched), key=_claim):
             under = matched[pod.metadata.namespace, pod.metadata.name]
+            keys = self._lists.of(under, pod)
             for address in pod_addresses(pod):
-                pods[address] = lists.of(under, pod, address.version)
-        return {address: keys for address, keys in pods.items() if keys}, rules.values()
+                pods[address] = keys[address.version]
+        return {address: keys for address, keys in pods.items() if keys}, rules
 
 
 class _Memo(Generic[S, T]):
@@ -155,6 +158,10 @@ def _egress(gateways: Mapping[Key, EgressGateway]) -> EgressTable:
 def _mesh(source: tuple[Mapping[Key, EgressTunnel], LocalNode]) -> Mesh:
     tunnels, local = source
     return mesh_of(tunnels.values(), local=local)
+
+
+def _views(rules: Mapping[str, Rules]) -> Mapping[str, PolicyView]:
+    return dict(chain.from_iterable(each.views.items() for each in rules.values()))
 
 
 def _known(pods: Iterable[Pod]) -> frozenset[IPAddress]:
