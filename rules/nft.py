@@ -6,7 +6,6 @@ without a grammar.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
-from socket import AF_INET6, inet_ntoa, inet_ntop
 from typing import Any
 
 from outgate.rules.model import (
@@ -194,20 +193,19 @@ def _ipv4(value: Value) -> str:
         # A span of one address too: nft 1.0.6 does not find it again to delete, if it is written
         # as an address.
         return f"{_ipv4(value[0])}-{_ipv4(value[1])}"
-    return inet_ntoa(int(value).to_bytes(4, "big"))
+    return str(IPv4Address(value))
 
 
 def _ipv6(value: Value) -> str:
     if isinstance(value, tuple):
         return f"{_ipv6(value[0])}-{_ipv6(value[1])}"
-    return inet_ntop(AF_INET6, int(value).to_bytes(16, "big"))
+    return str(IPv6Address(value))
 
 
 def _mark(value: Value) -> str:
     return f"{value:#010x}"
 
 
-# inet_ntop, not `ipaddress`: at a start there may be 40,000 of them.
 _WORDS: Mapping[Field, Callable[[Value], str]] = {
     "ipv4_addr": _ipv4,
     "ipv6_addr": _ipv6,

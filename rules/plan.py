@@ -6,15 +6,10 @@ An id is written as `id << 16`, as it stands in the conntrack mark.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from hashlib import blake2b
-from ipaddress import ip_network
 
 from outgate.api.view import (
     DataPathSettings,
     HeldEgress,
-    IPAddress,
-    IPNetwork,
     MeshNode,
     NodeView,
     PolicyView,
@@ -22,37 +17,26 @@ from outgate.api.view import (
 from outgate.rules.arriving import from_chain
 from outgate.rules.chains import static_chains
 from outgate.rules.classes import Keys, class_ids
+from outgate.rules.intervals import ADDRESSES, inside_networks, pod_networks
 from outgate.rules.leaving import node_chains
 from outgate.rules.model import (
     Chain,
     Elements,
     Family,
-    Field,
     Key,
     Ruleset,
     Set,
     SetType,
-    Span,
     Table,
     Value,
 )
-from outgate.rules.numbers import UNCOUNTED, policy_numbers
-from outgate.rules.resolve import Egress, Version, merge, resolve, span
-from outgate.rules.source import class_chain, via_chain
+from outgate.rules.numbers import policy_numbers
+from outgate.rules.parts import ClassPart, class_parts
+from outgate.rules.resolve import Version
+from outgate.rules.source import via_chain
 from outgate.rules.words import COUNTERS, LOCAL, NODE_COUNTERS
 
-_ADDRESS: Mapping[Version, Field] = {4: "ipv4_addr", 6: "ipv6_addr"}
-_PROTOCOL: Mapping[Version, str] = {4: "ipv4", 6: "ipv6"}
 _VERSIONS: tuple[Version, ...] = (4, 6)
-
-UNTOUCHABLE = tuple(
-    map(
-        ip_network,
-        ("169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "fe80::/10", "ff00::/8"),
-    )
-)
-"""Link-local, multicast and broadcast: never touched, like what is inside."""
-
 
 _SIZES = (4096, 65536, 1 << 20)
 """Of the sets that packets meet all the time. A set that outgrows its size is made anew, and its
@@ -61,19 +45,6 @@ table with it: seldom."""
 _FAST = frozenset(
     f"{name}{version}" for name in ("class", "held", "source", "address_in") for version in (4, 6)
 ) | {"next_hop", "policy_out", "policy_in", "policy_dropped"}
-
-
-@dataclass(frozen=True, slots=True)
-class ClassPart:
-    """A class in one family: its chain, and its maps by name.
-
-    keys, policies: what it was made of, in the order of the list, each policy with its number.
-    """
-
-    keys: Keys
-    policies: tuple[tuple[PolicyView, int], ...]
-    chain: Chain
-    maps: Mapping[str, Set]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +78,10 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     networks: dict[str, Set] = {}
     named: dict[str, str] = {}
     for version in _VERSIONS:
-        named[f"inside{version}"], set_ = _inside(view.inside, underlays, settings, version)
+        named[f"inside{version}"], set_ = inside_networks(view.inside, underlays, settings, version)
         networks[named[f"inside{version}"]] = set_
         if settings.strict_start:
-            named[f"pods{version}"], set_ = _networks(view.pod_networks, version)
+            named[f"pods{version}"], set_ = pod_networks(view.pod_networks, version)
             networks[named[f"pods{version}"]] = set_
     chains: dict[str, Chain] = dict(static_chains(settings, candidate=candidate, named=named))
     # Every gateway's chain, in use or not: a move is then one map element.
@@ -133,7 +104,7 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     if settings.counters:
         sets |= _counters(numbers, last if same else {})
     classes = class_ids((keys for keys in view.pods.values() if keys), before=before.classes)
-    parts = _parts(view, classes, numbers, before.parts, same=same)
+    parts = class_parts(view, classes, numbers, before.parts, same=same)
     for (version, id_), part in parts.items():
         chains[_class(version, id_)] = part.chain
         sets |= part.maps
@@ -188,61 +159,6 @@ def _counters(numbers: Mapping[str, int], last: Mapping[str, Set]) -> dict[str, 
     return {f"policy_{what}": Set(counted, policies) for what in ("out", "in", "dropped")}
 
 
-def _parts(
-    view: NodeView,
-    classes: Mapping[Keys, int],
-    numbers: Mapping[str, int],
-    before: Mapping[tuple[Version, int], ClassPart],
-    *,
-    same: bool,
-) -> Mapping[tuple[Version, int], ClassPart]:
-    """same: no policy has changed, so that a class of the same list hasn't either."""
-    used = {(_version(pod), keys) for pod, keys in view.pods.items() if keys}
-    parts: dict[tuple[Version, int], ClassPart] = {}
-    for version, keys in sorted(used):
-        name = version, classes[keys]
-        known = before.get(name)
-        if known and same and known.keys == keys:
-            parts[name] = known
-            continue
-        policies = tuple(
-            (policy, numbers.get(policy.key, UNCOUNTED))
-            for policy in map(view.policies.__getitem__, keys)
-        )
-        alike = known is not None and known.policies == policies
-        parts[name] = known if known and alike else _part(keys, policies, name)
-    return parts
-
-
-def _part(
-    keys: Keys, policies: tuple[tuple[PolicyView, int], ...], name: tuple[Version, int]
-) -> ClassPart:
-    """Single addresses in a hash: there may be thousands, and a change is a microsecond there."""
-    version, id_ = name
-    number_of = {policy.key: number for policy, number in policies}
-    found = resolve((policy for policy, _ in policies), version=version)
-
-    def mark(egress: Egress) -> int:
-        return _mark(egress.id) | LOCAL | number_of[egress.policy]
-
-    address = _ADDRESS[version]
-    maps: dict[str, Set] = {}
-    single = spans = ""
-    if found.singles:
-        single = f"single{version}_{id_:x}"
-        singles: Elements = {(at,): mark(egress) for at, egress in found.singles.items()}
-        maps[single] = Set(SetType((address,), "mark"), singles)
-    if found.ranges:
-        type_ = SetType(("nf_proto", address), "mark", interval=True)
-        ranges: Elements = {
-            (_PROTOCOL[version], (each.first, each.last)): mark(each.egress)
-            for each in found.ranges
-        }
-        spans = _immutable_name(f"spans{version}", ranges)
-        maps[spans] = Set(type_, ranges)
-    return ClassPart(keys, policies, class_chain(version, single=single, spans=spans), maps)
-
-
 def _family_sets(
     view: NodeView,
     peers: Iterable[MeshNode],
@@ -251,7 +167,7 @@ def _family_sets(
     *,
     version: Version,
 ) -> Mapping[str, Set]:
-    address = _ADDRESS[version]
+    address = ADDRESSES[version]
     bound: dict[int, int] = {}
     for held in view.held:
         own = held.ipv4 if version == 4 else held.ipv6
@@ -277,42 +193,6 @@ def _family_sets(
         counted = SetType(("mark",), counted=True)
         sets[f"address_in{version}"] = Set(counted, {(mark,): None for mark in bound})
     return sets
-
-
-@lru_cache(maxsize=4)
-def _inside(
-    inside: frozenset[IPNetwork],
-    underlays: frozenset[IPAddress],
-    settings: DataPathSettings,
-    version: Version,
-) -> tuple[str, Set]:
-    """All that is not the outside; the mesh too, which the way of what is untouched looks at."""
-    mesh = settings.tunnel_subnet4 if version == 4 else settings.tunnel_subnet6
-    networks = (*inside, *UNTOUCHABLE, *((mesh,) if mesh else ()))
-    spans = [
-        *(span(network) for network in networks if network.version == version),
-        *((int(each), int(each)) for each in underlays if each.version == version),
-    ]
-    return _immutable(f"inside{version}", spans, version)
-
-
-@lru_cache(maxsize=4)
-def _networks(networks: frozenset[IPNetwork], version: Version) -> tuple[str, Set]:
-    spans = [span(network) for network in networks if network.version == version]
-    return _immutable(f"pods{version}", spans, version)
-
-
-def _immutable(name: str, spans: Iterable[Span], version: Version) -> tuple[str, Set]:
-    # Disjoint: the kernel refuses a network that another one covers.
-    elements: Elements = {(_PROTOCOL[version], each): None for each in merge(spans)}
-    type_ = SetType(("nf_proto", _ADDRESS[version]), interval=True)
-    return _immutable_name(name, elements), Set(type_, elements)
-
-
-def _immutable_name(name: str, elements: Elements) -> str:
-    """A name of this content alone: another content is another set (see `outgate.rules.diff`)."""
-    digest = blake2b(repr(sorted(elements.items())).encode(), digest_size=4)
-    return f"{name}_{digest.hexdigest()}"
 
 
 def _pods(
@@ -348,10 +228,6 @@ def _node_table(peers: Iterable[MeshNode], settings: DataPathSettings) -> Table:
         },
         counters=NODE_COUNTERS,
     )
-
-
-def _version(address: IPAddress) -> Version:
-    return 4 if address.version == 4 else 6
 
 
 def _mark(id_: int) -> int:
