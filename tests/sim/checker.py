@@ -1,7 +1,7 @@
 """What must be true of the whole cluster, looked at whenever it could have become false.
 
-Two holders of an address can only come to be where one of them claims, or where the segment heals:
-a refresh never revives an element, and all others only end.
+Two holders of an address can only come to be where one of them claims, or where the segment heals,
+if no refresh revives what has run out; that one is looked for all the time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +17,10 @@ from sim.world import HOSTS, World
 CALM = 1.6
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
 by a slow clock, and one turn."""
+
+
+LOOK = 0.05
+"""Seconds between looks that nothing calls for: a lease is five times as long."""
 
 
 class Violated(Exception):
@@ -49,6 +53,7 @@ class Checker:
         self.strict_epochs = settings.partition is Partition.CONSISTENCY
         self.moves = 0
         self.failback = False
+        self._excused = float("-inf")
         self.records: Callable[[], Mapping[tuple[str, str], Record]] = dict
         self._epochs: dict[IPAddress, int] = {}
         self._own_epochs: dict[tuple[IPAddress, str], int] = {}
@@ -65,6 +70,12 @@ class Checker:
             self._has_cause(node, address)
             self._last[address] = node.name
             self._alone(address)
+
+    def watch(self) -> None:
+        """Looks now, and again and again."""
+        for address in self.addresses:
+            self._alone(address)
+        self._world.at(self._world.now + LOOK, self.watch)
 
     def restarted(self, node: Node) -> None:
         """A planned restart ends now; it may have begun long ago."""
@@ -86,6 +97,7 @@ class Checker:
     def healed(self) -> None:
         """The segment has changed: who was apart may now be together."""
         self._world.net.healed = self._world.now
+        self._excused = self._world.now + self._heartbeat()
         for address in self.addresses:
             self._alone(address)
 
@@ -120,7 +132,7 @@ class Checker:
             return
         now = self._world.now
         if self._settings.partition is Partition.AVAILABILITY:
-            left = self._world.net.healed + self._heartbeat() - now
+            left = max(self._excused, self._world.net.healed + self._heartbeat()) - now
             if left > 0:
                 self._world.at(now + left + 1e-6, self._alone, address)
                 return
@@ -137,7 +149,8 @@ class Checker:
     def _heartbeat(self) -> float:
         """How long two may answer after the segment has healed: until the next heartbeat."""
         s, net = self._settings, self._world.net
-        one = s.interval * s.skew + 2 * net.delay[1] + 0.3 * s.interval
+        late = net.delay[1] + max(net.lag.values(), default=0.0)
+        one = s.interval * s.skew + 2 * late + 0.3 * s.interval
         # A lost heartbeat, or a stopped process: until the kernel, or the second one, ends it.
         if net.loss or net.underlay_cut or any(n.paused for n in self._nodes.values()):
             one += s.lease * s.skew

@@ -25,6 +25,7 @@ class Fault:
     loss: float = 0.0
     duplication: float = 0.0
     delay: tuple[float, float] | None = None
+    lag: tuple[frozenset[Link], float] | None = None
     api_down: bool = False
     api_away: frozenset[str] = frozenset()
     api_silent: bool = False
@@ -78,6 +79,7 @@ class Faults:
         net.duplication = max((f.duplication for f in self.active), default=0.0)
         delays = [f.delay for f in self.active if f.delay is not None]
         net.delay = max(delays, default=(0.0003, 0.002), key=lambda d: d[1])
+        net.lag = {link: f.lag[1] for f in self.active if f.lag is not None for link in f.lag[0]}
         api.down = any(f.api_down for f in self.active)
         api.away = set().union(*(f.api_away for f in self.active))
         api.silent = any(f.api_silent for f in self.active)
@@ -105,6 +107,7 @@ def draw(world: World, nodes: Sequence[Node]) -> Fault:
         (3, api_outage),
         (2, api_trouble),
         (3, bad_network),
+        (2, lagging),
         (4, power_off),
         (3, killed),
         (4, stopped),
@@ -199,6 +202,20 @@ def bad_network(world: World, nodes: Sequence[Node]) -> Fault:
         loss=loss,
         delay=(0.0003, late),
         duplication=twice,
+    )
+
+
+def lagging(world: World, nodes: Sequence[Node]) -> Fault:
+    """What one node says comes late to the others; what they say to it may be lost."""
+    random = world.random
+    name = random.choice(nodes).name
+    rest = [n.name for n in nodes if n.name != name]
+    late = random.choice((0.1, 0.3, 0.7))
+    deaf = random.random() < 0.6
+    return Fault(
+        f"{name} is {late} late, deaf {deaf}",
+        lag=(frozenset((name, r) for r in rest), late),
+        underlay=frozenset((r, name) for r in rest) if deaf else frozenset(),
     )
 
 

@@ -64,6 +64,7 @@ class Node:
         self.seen: Callable[[act.Action], object] = lambda action: None
         self.probing: dict[IPAddress, list[dict[IPAddress, str]]] = {}
         self._leaving = False
+        self._armed = False
 
     def clock(self) -> float:
         """The node's own monotonic time."""
@@ -97,7 +98,7 @@ class Node:
             for address, element in sorted(self.kernel.items(), key=str)
             if element.until > now
         ]
-        self._leaving = False
+        self._leaving = self._armed = False
         self._wake = float("inf")
         self.engine = Engine(
             self.name,
@@ -137,14 +138,14 @@ class Node:
         self.start()
 
     def pause(self, *, midway: bool) -> None:
-        """SIGSTOP; midway: between deciding and doing."""
+        """SIGSTOP; midway: as soon as it has decided to hold, and before it does so."""
         if self.runs:
-            if midway and self.engine is not None:
-                self._stashed += self.engine.handle(ev.Tick(), now=self.clock())
-            self.paused = True
+            self._armed = midway
+            self.paused = not midway
 
     def resume(self) -> None:
         """SIGCONT: does what it was about to, then hears what has come meanwhile."""
+        self._armed = False
         if not self.paused:
             return
         self.paused = False
@@ -165,7 +166,10 @@ class Node:
                 self._inbox.append(event)
             return
         actions = engine.handle(event, now=self.clock())
-        if actions:
+        if self._armed and any(isinstance(a, act.Refresh | act.Claim) for a in actions):
+            self._armed, self.paused = False, True
+            self._stashed += actions
+        elif actions:
             self._do(actions)
         if self.after is not None:
             self.after(self)
@@ -278,7 +282,7 @@ class Node:
 
     def announced(self, address: IPAddress, by: str) -> None:
         """A gratuitous ARP of somebody else arrives."""
-        if self.up:
+        if self.up and not self._world.net.isolated:
             for found in self.probing.get(address, ()):
                 found[address] = by
             self._world.at(
@@ -309,7 +313,7 @@ class Node:
         world.at(world.now + probe.wait, self._verdict, self._boot, probe, found)
 
     def _ask_segment(self, boot: int, probe: act.Probe, found: dict[IPAddress, str]) -> None:
-        if boot != self._boot or not self.up:
+        if boot != self._boot or not self.up or self._world.net.isolated:
             return
         for peer in self.peers.values():
             if not self._world.reaches(self.name, peer.name):

@@ -30,14 +30,14 @@ class Outcome:
     story: tuple[str, ...] = ()
 
 
-def play(seed: int, *, tell: bool = False) -> Outcome:
-    """Plays the schedule of that seed."""
+def play(seed: int, *, tell: bool = False, mode: Partition | None = None) -> Outcome:
+    """Plays the schedule of that seed; `mode` instead of the one that it would draw."""
     world = World(seed)
     if tell:
         world.story = []
     checker = None
     try:
-        checker = _play(world, inside=seed % WATCHED == 0)
+        checker = _play(world, inside=seed % WATCHED == 0, mode=mode)
         violation = ""
     except (Violated, Broken) as error:
         violation = str(error)
@@ -59,9 +59,10 @@ def _look_inside() -> Callable[[Node], None]:
     return look
 
 
-def _play(world: World, *, inside: bool) -> Checker:
+def _play(world: World, *, inside: bool, mode: Partition | None) -> Checker:
     random = world.random
-    mode = random.choice((Partition.AVAILABILITY, Partition.AVAILABILITY, Partition.CONSISTENCY))
+    drawn = random.choice((Partition.AVAILABILITY, Partition.AVAILABILITY, Partition.CONSISTENCY))
+    mode = mode or drawn
     cluster = Cluster(
         world,
         nodes=random.choice((2, 2, 2, 3, 3, 3, 4)),
@@ -69,13 +70,16 @@ def _play(world: World, *, inside: bool) -> Checker:
         settings=settings(mode),
         failback=random.random() < 0.2,
     )
+    # Consistency does not need the segment's word.
+    world.net.isolated = mode is Partition.CONSISTENCY and random.random() < 0.7
     nodes, checker = list(cluster.nodes.values()), cluster.checker
     faults = Faults(world, cluster.api, checker)
-    world.tell(mode, len(nodes), "nodes", cluster.membership)
+    world.tell(mode, len(nodes), "nodes, isolated", world.net.isolated, cluster.membership)
     if inside:
         for node in nodes:
             node.after = _look_inside()
     cluster.start()
+    checker.watch()
     last = START
     for _ in range(random.choice((1, 1, 2, 2, 3, 4))):
         begins = random.uniform(START, START + 0.9)

@@ -17,13 +17,20 @@ Link = tuple[str, str]
 
 @dataclass(slots=True)
 class Net:
-    """The network's state; delays in seconds. epoch counts changes of the segment."""
+    """The network's state; delays in seconds.
+
+    lag: seconds by which some links are later than others. isolated: the switch lets hosts and
+    nodes talk, but no node to another: probes find nobody, and Leases and heartbeats have to do
+    without. healed: when the segment last grew together.
+    """
 
     underlay_cut: set[Link] = field(default_factory=set)
     segment_cut: set[Link] = field(default_factory=set)
     loss: float = 0.0
     duplication: float = 0.0
     delay: tuple[float, float] = (0.0003, 0.002)
+    isolated: bool = False
+    lag: dict[Link, float] = field(default_factory=dict)
     healed: float = float("-inf")
 
 
@@ -65,6 +72,8 @@ class World:
         if net.loss and self.random.random() < net.loss:
             return
         low, high = net.delay
+        if net.lag and link in net.lag:
+            low, high = low + net.lag[link] / 2, high + net.lag[link]
         self.at(self.now + low + (high - low) * self.random.random(), call, *args)
         if net.duplication and self.random.random() < net.duplication:
             self.at(self.now + low + 2 * high * self.random.random(), call, *args)

@@ -348,12 +348,13 @@ class Engine:
     def _yield_failsafe(
         self, group: Group, answered: Mapping[IPAddress, str], now: float, actions: list[Action]
     ) -> None:
-        """Held because nobody else answers; but somebody does: all of them are in doubt."""
+        """Held because nobody else answers; but somebody does."""
         for address in sorted(answered, key=lambda a: (a.version, int(a))):
             actions.append(Report(group.gateway, "Conflict", address, answered[address]))
-        for address in group.holds.epochs:
+        doubtful = group.holds.doubtful()
+        for address in doubtful:
             self.takings[group.gateway].avoid(address, now=now)
-        actions += group.holds.release(group.holds.epochs.keys(), why="answered elsewhere")
+        actions += group.holds.release(doubtful, why="answered elsewhere")
         self._turn(group, now, actions)
 
     def _conflict(self, address: IPAddress, mac: str, now: float, actions: list[Action]) -> None:
@@ -361,7 +362,7 @@ class Engine:
             taking = self.takings[group.gateway]
             if address not in group.holds.epochs:
                 taking.spoken_for(address, now=now)
-            elif not group.holds.failsafe:
+            elif address not in group.holds.doubtful():
                 actions += taking.defend(address, mac, now=now)
 
     def _return_path(self, address: IPAddress, came: bool, actions: list[Action]) -> None:

@@ -20,7 +20,9 @@ GUARDS = 8
 class Holds:
     """The addresses that this node holds, all until the same time (ours, seconds).
 
-    failsafe: whether it goes on without certainty (`partition: Availability`).
+    failsafe: whether it goes on without certainty (`partition: Availability`). guessed: what was
+    taken without certainty, until all members have been heard again: a Lease that is renewed later
+    does not make it right.
     adopting: whether they are as the process before this one has left them. announced: the lease
     that our heartbeats tell, in seconds: no shorter than what the kernel may still have.
     """
@@ -32,6 +34,7 @@ class Holds:
         self.epochs: dict[IPAddress, int] = {}
         self.until = NEVER
         self.failsafe = False
+        self.guessed: set[IPAddress] = set()
         self._wake = NEVER
         self._guarded = NEVER
         self._turn = 0
@@ -85,33 +88,44 @@ class Holds:
         if failsafe and not self.failsafe:
             yield Report(self._gateway, "Failsafe")
         self.failsafe = failsafe
+        if self.guessed and not any(peers.silent(peer, now=now) for peer in others):
+            self.guessed.clear()  # nobody has claimed them by a higher epoch
         soon = self.until - self._settings.lease / 4
         sparse = known.newest + SPARSE * self._settings.interval
         self._wake = min(
             soon if soon > now else self.until, sparse if sparse > now else evidence.FOREVER
         )
 
+    def doubtful(self) -> frozenset[IPAddress]:
+        """What is held, or was taken, without certainty."""
+        return frozenset(self.epochs if self.failsafe else self.guessed)
+
     def guard(self, probe: int, *, now: float) -> Probe | None:
-        """While in failsafe: the question whether still nobody else answers, each interval."""
-        if not self.failsafe or not self.epochs or now < self._guarded + self._settings.interval:
+        """Of what is doubtful: whether still nobody else answers, once an interval."""
+        doubtful = self.doubtful()
+        if not doubtful or now < self._guarded + self._settings.interval:
             return None
         self._guarded = now
-        ordered = sorted(self.epochs, key=lambda a: (a.version, int(a)))
+        ordered = sorted(doubtful, key=lambda a: (a.version, int(a)))
         self._turn = (self._turn + GUARDS) % len(ordered) if len(ordered) > GUARDS else 0
         some = frozenset((ordered + ordered)[self._turn : self._turn + GUARDS])
         return Probe(probe, some, 1, self._settings.interval / 5)
 
     def contested(self, answered: bool) -> bool:
-        """Takes what the guard found; whether to let go of all.
+        """Takes what the guard found; whether to let go of all that is doubtful.
 
         At the second time only: a segment that has healed brings a heartbeat in between, which
         says whose epoch is higher; else both would let go.
         """
-        again, self._contested = self._contested, answered and self.failsafe
+        again, self._contested = self._contested, answered and bool(self.doubtful())
         return again and self._contested
 
-    def take(self, addresses: Iterable[IPAddress], *, epoch: int, until: float) -> None:
+    def take(
+        self, addresses: Iterable[IPAddress], *, epoch: int, until: float, guess: bool
+    ) -> None:
         """Holds these, too. All are then held until the earlier of both times."""
+        if guess:
+            self.guessed.update(addresses)
         self.until = min(self.until, until) if self.epochs else until
         self._wake = self.until - self._settings.lease / 4
         for address in addresses:
@@ -125,6 +139,7 @@ class Holds:
         if gone:
             for address in gone:
                 del self.epochs[address]
+                self.guessed.discard(address)
             yield Release(self._gateway, gone, why, pass_on, to)
         if not self.epochs:
             self.failsafe = False

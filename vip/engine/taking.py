@@ -25,7 +25,7 @@ from outgate.vip.engine.peers import NEVER, Peer
 from outgate.vip.engine.settings import Partition
 
 VALID = 1.0
-"""Seconds that a probe's verdict is good for, where a Lease gives the right."""
+"""Seconds that a probe's verdict is good for, where nobody is silent."""
 
 
 @dataclass(slots=True)
@@ -88,8 +88,9 @@ class Taking:
         gone = g.gone(now=now)
         lapsed = max((one.lapsed for one in gone), default=NEVER)
         entitled, guess = self._entitled(gone, now)
-        # A guess rests on the probe alone: nothing may have healed since.
-        valid = g.settings.probe + (g.settings.interval / 2 if guess else VALID)
+        # A silent member may hold on in failsafe, whatever its Lease says. What has been asked long
+        # ago does not count: the segment may have healed since.
+        valid = g.settings.probe + (g.settings.interval / 2 if gone else VALID)
         since = max(lapsed, now - valid)
         consenting = {a: w for a, w in self.wants.items() if self._consented(a, w, now)}
         yield from self._prepare(consenting, now)
@@ -107,7 +108,7 @@ class Taking:
         )
         found_free = {a for a in vacant if self.wants[a].probed >= since}
         g.holds.failsafe |= weak and bool(found_free | moved)
-        yield from self._claim(found_free | moved, moved, until)
+        yield from self._claim(found_free | moved, moved, until, guess=guess)
 
     def probed(self, number: int, answered: Mapping[IPAddress, str], *, now: float) -> list[Action]:
         """Takes a probe's verdict."""
@@ -303,12 +304,14 @@ class Taking:
             self._probe = (probe, now, frozenset(due))
             yield Probe(probe, frozenset(due), g.settings.probes, g.settings.probe)
 
-    def _claim(self, free: set[IPAddress], moved: set[IPAddress], until: float) -> Iterator[Action]:
+    def _claim(
+        self, free: set[IPAddress], moved: set[IPAddress], until: float, *, guess: bool
+    ) -> Iterator[Action]:
         g = self._group
         if not free:
             return
         g.highest += 1
-        g.holds.take(free, epoch=g.highest, until=until)
+        g.holds.take(free, epoch=g.highest, until=until, guess=guess)
         by_source: dict[tuple[str, bool], set[IPAddress]] = {}
         for address in free:
             planned = address in moved
