@@ -378,10 +378,17 @@ def test_who_writes_the_connection_mark_is_said_in_status_and_the_agent_works(
     try:
         agent.start()
         eventually(agent.ready)
-        eventually(lambda: conditions(world).get("Programmed", ("",))[0] == "True")
-        _, _, message = conditions(world)["Programmed"]
-        assert "table ip mine, chain pre sets the connection mark 0x7: on flows" in message
-        assert "table ip mine, chain pre sets the whole packet mark: our bits go with" in message
+        said = (
+            "table ip mine, chain pre sets the connection mark 0x7: on flows",
+            "table ip mine, chain pre sets the whole packet mark: our bits go with",
+        )
+
+        def told() -> bool:
+            # What was reported before may still stand there for a moment.
+            status, _, message = conditions(world).get("Programmed", ("", "", ""))
+            return status == "True" and all(each in message for each in said)
+
+        eventually(told)
     finally:
         node.run("nft delete table ip mine")
         agent.halt()
