@@ -14,13 +14,13 @@ from outgate.vip.engine.settings import Partition, Settings
 from sim.node import Node
 from sim.world import HOSTS, World
 
-CALM = 1.6
+CALM = 1.4
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
 by a slow clock, and one turn."""
 
 
-LOOK = 0.05
-"""Seconds between looks that nothing calls for: a lease is five times as long."""
+LOOK = 0.1
+"""Seconds between looks that nothing calls for: less than half a lease."""
 
 
 class Violated(Exception):
@@ -151,8 +151,8 @@ class Checker:
         s, net = self._settings, self._world.net
         late = net.delay[1] + max(net.lag.values(), default=0.0)
         one = s.interval * s.skew + 2 * late + 0.3 * s.interval
-        # A lost heartbeat, or a stopped process: until the kernel, or the second one, ends it.
-        if net.loss or net.underlay_cut or any(n.paused for n in self._nodes.values()):
+        # A lost heartbeat, or no process to hear it: until the kernel, or the second one, ends it.
+        if net.loss or net.underlay_cut or not all(n.runs for n in self._nodes.values()):
             one += s.lease * s.skew
         return one
 

@@ -16,7 +16,7 @@ from sim.world import World
 WATCHED = 10
 """Of so many schedules, one is watched from within, too: each engine after each event."""
 
-START = 0.8
+START = 0.7
 """Seconds until the faults begin: every node has joined."""
 
 
@@ -65,8 +65,8 @@ def _play(world: World, *, inside: bool, mode: Partition | None) -> Checker:
     mode = mode or drawn
     cluster = Cluster(
         world,
-        nodes=random.choice((2, 2, 2, 3, 3, 3, 4)),
-        addresses=ADDRESSES[: random.choice((1, 2, 3, 5))],
+        nodes=random.choice((2, 2, 2, 2, 3, 3, 3, 4)),
+        addresses=ADDRESSES[: random.choice((1, 2, 2, 4))],
         settings=settings(mode),
         failback=random.random() < 0.2,
     )
@@ -82,14 +82,14 @@ def _play(world: World, *, inside: bool, mode: Partition | None) -> Checker:
     checker.watch()
     last = START
     for _ in range(random.choice((1, 1, 2, 2, 3, 4))):
-        begins = random.uniform(START, START + 0.9)
-        ends = begins + random.choice((0.02, 0.15, 0.35, 0.6, 1.0, 1.5)) * random.uniform(0.7, 1.3)
+        begins = random.uniform(START, START + 0.7)
+        ends = begins + random.choice((0.02, 0.15, 0.35, 0.6, 0.9, 1.3)) * random.uniform(0.7, 1.3)
         fault = draw(world, nodes)
         world.at(begins, faults.begin, fault)
         world.at(ends, faults.end, fault)
         last = max(last, ends)
     world.run(last + CALM)
     checker.settled()
-    world.run(last + CALM + 0.15)
+    world.run(last + CALM + 0.1)
     checker.settled()
     return checker

@@ -379,7 +379,7 @@ class Engine:
             return
         began, counter = self._restarting
         held = [group for group in self.groups.values() if group.holds.epochs]
-        if any(group.waits_for(counter) for group in held):
+        if any(group.waits_for(counter, now=now) for group in held):
             if now >= began + self.settings.api_patience:
                 self._ready = True
                 actions.append(ReadyToRestart(now))  # not all could be told: as short as ever

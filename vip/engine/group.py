@@ -207,9 +207,19 @@ class Group:
         seen = self.roster.seen(node) + self.settings.outlast(self.settings.isolation)
         return not record.inside and now >= seen
 
-    def waits_for(self, counter: int) -> bool:
-        """Whether some member that is in has not heard our heartbeat of that counter."""
-        return any(p.echo < counter and self.roster.out(p.node) is None for p in self.others)
+    def waits_for(self, counter: int, *, now: float) -> bool:
+        """Whether some member may not have heard our heartbeat of that counter, nor we its answer.
+
+        Those that are out, and long silent, are not waited for.
+        """
+        return any(
+            peer.echo < counter
+            and (
+                self.roster.out(peer.node) is None
+                or now < self.peers.silent_from(peer) + self.settings.settle
+            )
+            for peer in self.others
+        )
 
     def long_until(self, began: float) -> float:
         """How long all that have heard of the restart leave the addresses alone."""
