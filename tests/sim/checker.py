@@ -57,6 +57,7 @@ class Checker:
         self.records: Callable[[], Mapping[tuple[str, str], Record]] = dict
         self._epochs: dict[IPAddress, int] = {}
         self._own_epochs: dict[tuple[IPAddress, str], int] = {}
+        self._seen: dict[IPAddress, float] = {}
         self._last: dict[IPAddress, str] = {}
         for node in nodes.values():
             node.claimed = self.claimed
@@ -75,6 +76,8 @@ class Checker:
         """Looks now, and again and again."""
         for address in self.addresses:
             self._alone(address)
+            if any(node.answers(address) for node in self._nodes.values()):
+                self._seen[address] = self._world.now
         self._world.at(self._world.now + LOOK, self.watch)
 
     def restarted(self, node: Node) -> None:
@@ -171,7 +174,8 @@ class Checker:
         if before is None:
             return
         self.moves += before != node.name
-        since = self._world.now - CALM
+        # What was lost with a cause has none any more when somebody can take it at last.
+        since = self._seen.get(address, self._world.now) - CALM
         hit = max(self.cause.all, self.cause.node[before])
         if self.failback:
             hit = max(hit, self.cause.node[node.name])

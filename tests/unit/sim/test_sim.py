@@ -1,11 +1,12 @@
 """The simulator finds what is wrong: each guard of the engine, taken away, is missed soon."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sim import timing
 from sim.checker import Violated
-from sim.cluster import ADDRESSES, Cluster
+from sim.cluster import ADDRESSES, GATEWAY, Cluster
 from sim.node import Node
 from sim.schedule import play
 from sim.world import World
@@ -120,9 +121,28 @@ def term_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rights, "may_depose", may)
 
 
-def unmet(patch: pytest.MonkeyPatch) -> None:
-    """No consent of the others is asked for."""
-    patch.setattr(Taking, "_consented", lambda self, address, want, now: True)
+def disagreeing_agents() -> Cluster:
+    """Each node's agent says that its node alone is eligible; probes find nobody."""
+    world = World(3)
+    made = Cluster(world, nodes=3, settings=timing.settings(Partition.CONSISTENCY))
+    world.net.isolated = True
+    world.net.delay = (0.03, 0.06)
+    for name, node in made.nodes.items():
+        node.memberships = {GATEWAY: replace(made.membership, eligible=frozenset({name}))}
+    made.start(within=0.01)
+    made.checker.watch()
+    world.run(4.0)
+    return made
+
+
+def test_two_that_want_the_same_address_agree() -> None:
+    assert all(len(names) == 1 for names in disagreeing_agents().held().values())
+
+
+def test_without_consent_two_nodes_would_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Taking, "_consented", lambda self, address, want, now: True)
+    with pytest.raises(Violated):
+        disagreeing_agents()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +153,6 @@ def unmet(patch: pytest.MonkeyPatch) -> None:
         (term_ignored, Partition.CONSISTENCY),
         (no_epochs, Partition.AVAILABILITY),
         (no_probe, Partition.AVAILABILITY),
-        (unmet, Partition.AVAILABILITY),
     ],
 )
 def test_a_broken_engine_is_found_out(
