@@ -4,7 +4,8 @@ Every gateway node runs one engine. It hears heartbeats and acknowledgements of 
 Leases as they are read and swapped, and what probes found; it says what to send, to write, to ask,
 to put into the kernel. Time is an argument. Modules: `events` in, `actions` out, `words` between
 nodes; `peers` and `roster` keep what is known of heartbeats and of Leases; `evidence` says how long
-to hold, `rights` what may be taken; `holds`, `taking` and `group` act on it; `engine` ties them.
+to hold, `rights` what may be taken; `group`, `holds`, `leases`, `taking`, `segment` and `restart`
+act on it, `voice` speaks; `engine` ties them.
 
 Why no host on a segment is answered by two nodes
 -------------------------------------------------

@@ -5,18 +5,9 @@ Why no two nodes answer a host is argued in `outgate.vip.engine`; what is true o
 each event is in `outgate.vip.engine.invariants`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from outgate.api.view import IPAddress
-from outgate.vip.engine.actions import (
-    Action,
-    Announce,
-    ReadyToRestart,
-    Refresh,
-    Report,
-    Send,
-    SendAck,
-)
+from outgate.vip.engine.actions import Action, SendAck
 from outgate.vip.engine.events import (
     AckHeard,
     Adopted,
@@ -38,13 +29,16 @@ from outgate.vip.engine.events import (
     ReturnPathChecked,
     Tick,
 )
-from outgate.vip.engine.evidence import FOREVER
 from outgate.vip.engine.group import Group
 from outgate.vip.engine.holds import WORTH
+from outgate.vip.engine.leases import Leases
 from outgate.vip.engine.peers import NEVER, Peers
 from outgate.vip.engine.requests import Request, Requests
+from outgate.vip.engine.restart import Restart
+from outgate.vip.engine.segment import Segment
 from outgate.vip.engine.settings import DEFAULTS, Settings
 from outgate.vip.engine.taking import Taking
+from outgate.vip.engine.voice import Voice
 from outgate.vip.engine.words import Ack, Heartbeat, Say
 
 
@@ -70,20 +64,16 @@ class Engine:
         self.requests = Requests(settings)
         self.groups: dict[str, Group] = {}
         self.takings: dict[str, Taking] = {}
-        self._says: dict[str, Say] = {}
-        self._to: tuple[str, ...] = ()
-        self._sent = NEVER
-        self._probe = 0
-        self._probes: dict[int, str] = {}
-        self._guards: set[int] = set()
+        self._leases: dict[str, Leases] = {}
+        self._segment = Segment(self.groups, self.takings)
+        self._voice = Voice(
+            node, boot=boot, settings=settings, peers=self.peers, requests=self.requests
+        )
         self._epoch = epoch
         self._adopted: dict[str, list[Adopted]] = {}
         for one in adopted:
             self._adopted.setdefault(one.gateway, []).append(one)
-        self._restarting: tuple[float, int] | None = None
-        self._ready = False
-        self._changed = False
-        self._urgent = False
+        self._restart: Restart | None = None
 
     @property
     def epoch(self) -> int:
@@ -92,11 +82,11 @@ class Engine:
 
     def said(self, gateway: str) -> Say | None:
         """What our heartbeats say about the gateway."""
-        return self._says.get(gateway)
+        return self._voice.says.get(gateway)
 
     def next_wake(self) -> float:
         """When to send the next `Tick`, unless another event comes first."""
-        wake = self._sent + self.settings.interval if self._to else FOREVER
+        wake = self._voice.next_beat()
         for group in self.groups.values():
             wake = min(wake, group.wake, group.watch, group.holds.wake())
         return wake
@@ -116,7 +106,9 @@ class Engine:
                 self._tick(now, actions)
             case _:
                 self._take(event, now, actions)
-        if self._speak(now) or self._urgent:
+        if self._restart is not None:
+            actions += self._restart.step(tuple(self.groups.values()), now=now)
+        if self._voice.heed(self.groups, self.takings, now=now):
             self._beat(now, actions)
         return tuple(actions)
 
@@ -134,7 +126,7 @@ class Engine:
             if say is not None and (say is not old or say.out or not group.knows(peer.node)):
                 group.hear(peer, say)
                 # Who wants something waits until all have heard of it.
-                self._urgent |= bool(say.wants) and (old is None or say.wants != old.wants)
+                self._voice.urgent |= bool(say.wants) and (old is None or say.wants != old.wants)
             if (
                 was_silent
                 or say is not old
@@ -145,10 +137,8 @@ class Engine:
                 self._turn(group, now, actions)
             elif peer.granted > granted or now >= group.holds.wake():
                 self._keep(group, now, actions)
-        if self._restarting is not None:
-            self._restart(now, actions)
         if (
-            not (self._changed or self._urgent)
+            not (self._voice.changed or self._voice.urgent)
             and any(say.claims for say in heartbeat.says.values())
             and self.peers.acknowledges(peer, now=now)
         ):
@@ -168,13 +158,12 @@ class Engine:
                 self._turn(group, now, actions)
             else:
                 self._keep(group, now, actions)
-                actions += group.ask(now=now)
-            self._guard(group, now, actions)
-            self._changed |= group.joined(now) is not self._says[group.gateway].joined
-        if self._restarting is not None:
-            self._restart(now, actions)
-        if self._speak(now) or now >= self._sent + self.settings.interval:
-            self._beat(now, actions)
+                actions += self._leases[group.gateway].ask(now=now)
+            actions += self._segment.guard(group, now=now)
+            say = self._voice.says.get(group.gateway)
+            self._voice.changed |= say is None or say.joined is not group.joined(now)
+        if now >= self._voice.next_beat():
+            self._voice.urgent = True
 
     def _keep(self, group: Group, now: float, actions: list[Action]) -> None:
         """Only what a little time or a little news can change; else a turn is due."""
@@ -196,16 +185,14 @@ class Engine:
             case LeasesRead() | LeaseWritten() | LeaseRefused() | ApiFailed():
                 self._answered(event, now, actions)
             case Restarting():
-                for group in self.groups.values():
-                    group.holds.announced = self.settings.restart
-                self._restarting = (now, self.peers.counter + 1)
+                counter, groups = self.peers.counter + 1, tuple(self.groups.values())
+                self._restart = Restart(groups, now=now, counter=counter, settings=self.settings)
+                self._voice.urgent = True
             case _:
                 self._learn(event, now, actions)
         if not isinstance(event, LeasesRead):
             for group in self.groups.values():
                 self._turn(group, now, actions)
-        if isinstance(event, Restarting):
-            self._beat(now, actions)
 
     def _answered(
         self,
@@ -216,7 +203,7 @@ class Engine:
         """What the API server said."""
         match event:
             case LeasesRead(request, records):
-                self._leases(self.requests.answered(request), records, now, actions)
+                self._read(self.requests.answered(request), records, now, actions)
             case LeaseWritten(request, record):
                 asked = self.requests.answered(request)
                 if asked is not None and record.gateway in self.groups:
@@ -234,45 +221,40 @@ class Engine:
         """What the kernel, the segment and the hand-over said."""
         match event:
             case Probed(probe, answered):
-                self._probed(probe, answered, now, actions)
+                actions += self._segment.probed(probe, answered, now=now)
             case ElementsGone(gateway, addresses) if gateway in self.groups:
                 actions += self.groups[gateway].holds.release(addresses, why="lapsed")
             case ConflictSeen(address, mac):
-                self._conflict(address, mac, now, actions)
+                actions += self._segment.conflict(address, mac, now=now)
             case Prepared(gateway, addresses) if gateway in self.takings:
                 self.takings[gateway].prepared(addresses, now=now)
             case ReturnPathChecked(address, came):
-                self._return_path(address, came, actions)
+                actions += self._segment.returned(address, came=came)
 
     def _turn(self, group: Group, now: float, actions: list[Action]) -> None:
-        self._changed = True
+        self._voice.changed = True
         taking = self.takings[group.gateway]
         before = group.silent
         group.look(now=now)
-        self._urgent |= group.silent != before  # others wait for our word on it
+        self._voice.urgent |= group.silent != before  # others wait for our word on it
         actions += group.keep(now=now)
         for peer, addresses in taking.leaving(now=now):
             actions += group.holds.release(
                 addresses, why="moved", pass_on=self.settings.pass_on, to=peer.node
             )
-        actions += group.ask(now=now)
-        if self._restarting is None:
+        leases = self._leases[group.gateway]
+        actions += leases.ask(now=now)
+        if self._restart is None:
             taking.choose(now=now, counter=self.peers.counter + 1)
             held = len(group.holds.epochs)
-            actions += taking.proceed(now=now, probe=self._probe + 1)
+            actions += self._segment.proceed(group.gateway, now=now)
             if held != len(group.holds.epochs):
-                actions += group.ask(now=now)  # the new epoch into the Lease, at once
-            if taking.awaits(self._probe + 1):
-                self._probe += 1
-                self._probes[self._probe] = group.gateway
+                actions += leases.ask(now=now)  # the new epoch into the Lease, at once
 
-    def _guard(self, group: Group, now: float, actions: list[Action]) -> None:
-        probe = group.holds.guard(self._probe + 1, now=now)
-        if probe is not None:
-            self._probe += 1
-            self._probes[self._probe] = group.gateway
-            self._guards.add(self._probe)
-            actions.append(probe)
+    def _beat(self, now: float, actions: list[Action]) -> None:
+        send = self._voice.beat(self.groups, now=now)
+        if send is not None:
+            actions.append(send)
 
     def _membership(self, event: Membership, now: float) -> None:
         group = self.groups.get(event.gateway)
@@ -288,10 +270,11 @@ class Engine:
             group.highest = self._epoch
             self.groups[event.gateway] = group
             self.takings[event.gateway] = Taking(group)
+            self._leases[event.gateway] = Leases(group)
             self._adopt(group, now)
             self.requests.read_again()
         group.told(event)
-        self._to = tuple(
+        self._voice.to = tuple(
             sorted({n for g in self.groups.values() for n in g.membership.members} - {self.node})
         )
 
@@ -310,9 +293,10 @@ class Engine:
         group = self.groups.pop(gateway, None)
         if group is not None:
             actions += group.holds.release(group.holds.epochs.keys(), why="unused")
-            del self.takings[gateway]
+            del self.takings[gateway], self._leases[gateway]
+            self._voice.changed = True
 
-    def _leases(
+    def _read(
         self,
         request: Request | None,
         records: tuple[Record, ...],
@@ -330,123 +314,3 @@ class Engine:
                 self._turn(group, now, actions)
             else:
                 self._keep(group, now, actions)
-
-    def _probed(
-        self, probe: int, answered: Mapping[IPAddress, str], now: float, actions: list[Action]
-    ) -> None:
-        gateway = self._probes.pop(probe, "")
-        guard = probe in self._guards
-        self._guards.discard(probe)
-        group = self.groups.get(gateway)
-        if group is None:
-            return
-        if not guard:
-            actions += self.takings[gateway].probed(probe, answered, now=now)
-        elif group.holds.contested(bool(answered)):
-            self._yield_failsafe(group, answered, now, actions)
-
-    def _yield_failsafe(
-        self, group: Group, answered: Mapping[IPAddress, str], now: float, actions: list[Action]
-    ) -> None:
-        """Held because nobody else answers; but somebody does."""
-        for address in sorted(answered, key=lambda a: (a.version, int(a))):
-            actions.append(Report(group.gateway, "Conflict", address, answered[address]))
-        doubtful = group.holds.doubtful()
-        for address in doubtful:
-            self.takings[group.gateway].avoid(address, now=now)
-        actions += group.holds.release(doubtful, why="answered elsewhere")
-        self._turn(group, now, actions)
-
-    def _conflict(self, address: IPAddress, mac: str, now: float, actions: list[Action]) -> None:
-        for group in self.groups.values():
-            taking = self.takings[group.gateway]
-            if address not in group.holds.epochs:
-                taking.spoken_for(address, now=now)
-            elif address not in group.holds.doubtful():
-                actions += taking.defend(address, mac, now=now)
-
-    def _return_path(self, address: IPAddress, came: bool, actions: list[Action]) -> None:
-        for group in self.groups.values():
-            if address in group.holds.epochs:
-                what = "ReturnPathWorks" if came else "ReturnPathFailed"
-                actions.append(Report(group.gateway, what, address))
-                if not came:
-                    actions.append(Announce(address))
-
-    def _restart(self, now: float, actions: list[Action]) -> None:
-        """Ready as soon as all who are in have heard of the long lease, or the Lease says it."""
-        if self._restarting is None or self._ready:
-            return
-        began, counter = self._restarting
-        held = [group for group in self.groups.values() if group.holds.epochs]
-        if any(group.waits_for(counter, now=now) for group in held):
-            if now >= began + self.settings.api_patience:
-                self._ready = True
-                actions.append(ReadyToRestart(now))  # not all could be told: as short as ever
-            return
-        until = began + self.settings.restart
-        for group in held:
-            until = min(until, group.long_until(began))
-        for group in held:
-            group.holds.until = until
-            actions.append(Refresh(group.gateway, frozenset(group.holds.epochs), until))
-        self._ready = True
-        actions.append(ReadyToRestart(until))
-
-    def _speak(self, now: float) -> bool:
-        """Rebuilds what heartbeats say, where it has changed; whether any has."""
-        if not self._changed:
-            return False
-        self._changed = False
-        says: dict[str, Say] = {}
-        for gateway, group in self.groups.items():
-            taking = self.takings[gateway]
-            old = self._says.get(gateway)
-            epoch, inside, joined = group.highest, group.inside, group.joined(now)
-            claims = group.holds.claims()
-            out = frozenset(p.node for p in group.others if group.roster.out(p.node))
-            wants = frozenset(taking.wants)
-            if old is not None and (
-                old.epoch == epoch
-                and old.fit is group.fit
-                and old.inside is inside
-                and old.joined is joined
-                and old.claims == claims
-                and old.wants == wants
-                and old.asks == taking.asks
-                and old.out == out
-            ):
-                says[gateway] = old
-                continue
-            serial = 1 if old is None else old.serial + 1
-            says[gateway] = Say(
-                gateway, serial, epoch, group.fit, inside, joined, claims, wants, taking.asks, out
-            )
-        if says == self._says:
-            return False
-        self._says = says
-        return True
-
-    def _beat(self, now: float, actions: list[Action]) -> None:
-        if not self._to:
-            return
-        self._sent = now
-        self._urgent = False
-        lease = max((g.holds.announced for g in self.groups.values()), default=self.settings.lease)
-        outs = {
-            gateway: self.groups[gateway].outs(now)
-            for gateway, say in self._says.items()
-            if say.out and gateway in self.groups
-        }
-        peers = self.peers.say(now=now)
-        heartbeat = Heartbeat(
-            self.node,
-            self.boot,
-            self.peers.counter,
-            self.requests.sees(now),
-            lease,
-            outs,
-            peers,
-            self._says,
-        )
-        actions.append(Send(self._to, heartbeat))

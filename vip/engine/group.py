@@ -6,12 +6,10 @@ the same. Taking addresses is `outgate.vip.engine.taking`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from outgate.api.view import IPAddress
 from outgate.vip.engine import evidence, rights
 from outgate.vip.engine.actions import Action, Report
-from outgate.vip.engine.election import rank
 from outgate.vip.engine.events import Membership, Record
 from outgate.vip.engine.evidence import FOREVER, Evidence
 from outgate.vip.engine.holds import Holds
@@ -20,9 +18,6 @@ from outgate.vip.engine.requests import Request, Requests
 from outgate.vip.engine.roster import Roster
 from outgate.vip.engine.settings import Settings
 from outgate.vip.engine.words import OutSaid, Say
-
-TURN = 0.3
-"""Seconds that each next member in line waits to depose a silent one, should the first not."""
 
 
 class Group:
@@ -58,9 +53,8 @@ class Group:
         self.renewed_order = -1
         self.leased = NEVER
         self.known = Evidence(NEVER, NEVER, NEVER, NEVER)
-        self._relied = NEVER
         self._met: set[str] = set()
-        self._read_now = False
+        self.read_now = False
 
     # What it is told.
 
@@ -82,14 +76,14 @@ class Group:
                     known = peer.echoed - out.age * self.settings.skew
                     self.roster.hearsay(node, out.epoch, known=known)
         if self.node in say.out or (say.inside and self.roster.out(peer.node) is not None):
-            self._read_now = True
+            self.read_now = True
         self.highest = max(self.highest, say.epoch)
 
     def read(self, records: Iterable[Record], *, asked: float, now: float) -> bool:
         """Takes the gateway's Leases, as they were read; whether that is worth a turn."""
         first = self.roster.asked == NEVER
         news = self.roster.read(records, asked=asked, now=now)
-        hurry, self._read_now = self._read_now, False
+        hurry, self.read_now = self.read_now, False
         return first or news or hurry
 
     def swapped(self, record: Record, request: Request, *, now: float) -> None:
@@ -108,7 +102,7 @@ class Group:
 
     def refused(self) -> None:
         """Takes that a write was refused: what we know of the Leases is old."""
-        self._read_now = True
+        self.read_now = True
 
     # What follows.
 
@@ -239,77 +233,6 @@ class Group:
         outside = self.holds.epochs.keys() - self.membership.addresses
         yield from self.holds.release(outside, why="unused")
         yield from self.holds.keep(self.weigh(), self.others, peers=self.peers, now=now)
-
-    def ask(self, *, now: float) -> Iterator[Action]:
-        """What is due at the API server: readings, the own Lease, deposing the silent."""
-        s = self.settings
-        urgent = self._read_now or any(
-            self.roster.out(p.node) is None for p in self.silent + self.suspects
-        )
-        if now >= self.roster.asked + (s.roster_age / 2 if urgent else s.settle / 3):
-            read = self.requests.read(now=now, most=s.api_gap if urgent else s.roster_age / 2)
-            yield from () if read is None else (read,)
-        elif self._read_now:
-            read = self.requests.read(now=now, most=s.renew)
-            yield from () if read is None else (read,)
-        mine = self._own_lease(now)
-        if mine is not None:
-            write = self.requests.write(mine, now=now, order=self.roster.order)
-            if write is not None:
-                if not mine.term:
-                    self.leased = NEVER  # from now on, others may see that nobody relies on it
-                yield write
-        if self.inside:
-            for record in self._deposable(now):
-                write = self.requests.write(record, now=now)
-                yield from () if write is None else (write,)
-
-    def _own_lease(self, now: float) -> Record | None:
-        """The own Lease as it should be written now, if so."""
-        mine = self.roster.records.get(self.node)
-        if mine is None:
-            if self.roster.asked == NEVER:
-                return None
-            return Record(self.gateway, self.node, self.highest + 1, self.boot, True, 0.0)
-        if not mine.inside:
-            return replace(mine, epoch=self.highest + 1, boot=self.boot, inside=True, term=0.0)
-        if mine.boot != self.boot:
-            return replace(mine, boot=self.boot, term=0.0)
-        term = self._term(mine, now)
-        if term != mine.term or self._renewal_due(mine, now):
-            return replace(mine, epoch=self.highest, term=term)
-        return None
-
-    def _term(self, mine: Record, now: float) -> float:
-        """What the Lease is relied on for: where acknowledgements are missing, and a bit after."""
-        if self.holds.epochs and self.known.wants_lease(now=now, settings=self.settings):
-            self._relied = now
-            return self.settings.term
-        return mine.term if now < self._relied + self.settings.term else 0.0
-
-    def _renewal_due(self, mine: Record, now: float) -> bool:
-        s = self.settings
-        if now >= self.renewed + (s.renew if mine.term else s.keepalive):
-            return True
-        if self.holds.epochs and mine.epoch < max(self.holds.epochs.values()):
-            return True  # kept where a power failure doesn't reach
-        outs = (self.roster.out(peer.node) for peer in self.silent)
-        return any(out is not None and out.learned > self.renewed_order for out in outs)
-
-    def _deposable(self, now: float) -> Iterator[Record]:
-        for one in self.gone(now=now):
-            record = self.roster.records.get(one.peer.node)
-            if record is None or not record.inside or one.lapsed == FOREVER:
-                continue
-            line = {self.node, *(peer.node for peer in self.heard)}
-            place = rank(self.gateway, one.peer.node, line, node=self.node)
-            due = one.lapsed + place * TURN
-            if now < due:
-                self.wake = min(self.wake, due)
-            elif not self.met(one.peer.node, now=now):
-                self.wake = min(self.wake, now + self.settings.interval)
-            elif rights.may_depose(record, roster=self.roster, settings=self.settings, now=now):
-                yield replace(record, epoch=self.highest + 1, inside=False, term=0.0)
 
     def gone(self, *, now: float) -> tuple[rights.Gone, ...]:
         """The silent members, and when each one's addresses have lapsed."""

@@ -20,6 +20,7 @@ from outgate.vip.engine.actions import (
     Report,
 )
 from outgate.vip.engine.election import heir, rank
+from outgate.vip.engine.evidence import FOREVER
 from outgate.vip.engine.group import Group
 from outgate.vip.engine.peers import NEVER, Peer
 from outgate.vip.engine.settings import Partition
@@ -92,7 +93,7 @@ class Taking:
         # ago does not count: the segment may have healed since.
         valid = g.settings.probe + (g.settings.interval / 2 if gone else VALID)
         since = max(lapsed, now - valid)
-        consenting = {a: w for a, w in self.wants.items() if self._consented(a, w, now)}
+        consenting = self._consenting(now)
         yield from self._prepare(consenting, now)
         if now < lapsed:
             g.wake = min(g.wake, lapsed)
@@ -212,24 +213,28 @@ class Taking:
     def _held(self, address: IPAddress) -> bool:
         return address in self._group.holders
 
-    def _consented(self, address: IPAddress, want: Want, now: float) -> bool:
-        """Whether all that are heard know that it is wanted, and none has or wants it more.
+    def _consenting(self, now: float) -> dict[IPAddress, Want]:
+        """What all that are heard know to be wanted, and none of them wants more.
 
         A live holder counts as consenting: it is asked last.
         """
         g = self._group
-        if self._occupied.get(address, NEVER) > now:
-            g.wake = min(g.wake, self._occupied[address])
-            return False
-        for peer in g.heard:
-            say = g.say_of(peer)
-            if peer.echo < want.said or not rights.fresh(peer, settings=g.settings, now=now):
-                return False
-            if say is None:
-                continue
-            if address in say.wants and rank(g.gateway, str(address), {peer.node}, node=g.node) > 0:
-                return False
-        return True
+        if not all(rights.fresh(peer, settings=g.settings, now=now) for peer in g.heard):
+            return {}
+        echo = min((peer.echo for peer in g.heard), default=FOREVER)
+        says = ((peer.node, g.say_of(peer)) for peer in g.heard)
+        rivals = [(node, say.wants) for node, say in says if say is not None and say.wants]
+        agreed: dict[IPAddress, Want] = {}
+        for address, want in self.wants.items():
+            avoided = self._occupied.get(address, NEVER)
+            if avoided > now:
+                g.wake = min(g.wake, avoided)
+            elif echo >= want.said and not any(
+                address in wants and rank(g.gateway, str(address), {node}, node=g.node) > 0
+                for node, wants in rivals
+            ):
+                agreed[address] = want
+        return agreed
 
     def _freely(self, address: IPAddress, want: Want) -> bool:
         """Whether its live holder has just let go of it on our asking."""

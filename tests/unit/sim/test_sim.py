@@ -140,7 +140,7 @@ def test_two_that_want_the_same_address_agree() -> None:
 
 
 def test_without_consent_two_nodes_would_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Taking, "_consented", lambda self, address, want, now: True)
+    monkeypatch.setattr(Taking, "_consenting", lambda self, now: dict(self.wants))
     with pytest.raises(Violated):
         disagreeing_agents()
 
