@@ -73,6 +73,15 @@ def install(lab: Lab, archive: Path, *, values: Iterable[str] = ()) -> None:
         *(word for setting in settings for word in ("--set", setting)),
         timeout=INSTALL_SECONDS + 30,
     )
+    # helm's --wait is content with all agents but `maxUnavailable`: one may still be the former.
+    lab.kubectl(
+        "rollout",
+        "status",
+        "daemonset/outgate-agent",
+        "--namespace",
+        NAMESPACE,
+        f"--timeout={INSTALL_SECONDS:.0f}s",
+    )
 
 
 def uninstall(lab: Lab) -> None:
