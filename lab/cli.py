@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from outgate.lab.lab import Lab
 
 F = TypeVar("F", bound=Callable[..., Any])
+FAULTS = (
+    "cut-off",
+    "cut-from-peers",
+    "cut-from-api",
+    "unplugged",
+    "deaf",
+    "mute",
+    "stopped",
+    "killed",
+    "frozen",
+    "api-stopped",
+    "api-hung",
+)
+"""The kinds of `passing.Kind`, which is imported when it is needed: a test compares them."""
+
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -344,6 +359,25 @@ def cut_api(*, name: str, node: str) -> None:
 def heal(*, name: str) -> None:
     """End all partitions."""
     _open(name).heal()
+
+
+@main.command()
+@name_option
+@click.option("--program", default="", help="For stopped and killed: outgate-vip, say.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long; Ctrl-C ends it sooner.")
+@click.argument("kind", type=click.Choice(FAULTS))
+@click.argument("host", default="cp")
+def fault(*, name: str, program: str, seconds: float, kind: str, host: str) -> None:
+    """Let a fault happen to HOST (or the API server), for a while, and take it back."""
+    from outgate.lab import passing
+
+    lab = _open(name)
+    with passing.happening(lab, passing.Fault(passing.Kind(kind), host, program)):
+        click.echo(f"{kind}, for {seconds:g} s")
+        try:
+            time.sleep(seconds)
+        except KeyboardInterrupt:
+            click.echo("taken back")
 
 
 @main.command("link-down")

@@ -3,11 +3,15 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterable
 
 from outgate.lab import cgroups, fabric, netns, node, processes
 from outgate.lab.errors import LabError
 from outgate.lab.paths import Paths
 from outgate.lab.topology import CONTROL_PLANE, FABRIC, Host, Role, Topology
+
+Pair = tuple[str, str]
+"""Frames from the first host's port to the second's."""
 
 TABLE = "bridge outgate_lab"
 _TABLE_TEXT = f"""\
@@ -28,13 +32,31 @@ def partition(
     hosts = [_on_segment(topology, name) for name in (first, second)]
     if hosts[0].name == hosts[1].name:
         raise LabError(f"{first} cannot be cut off from itself")
-    pairs = [f'"{hosts[0].name}" . "{hosts[1].name}"']
+    pairs = {(hosts[0].name, hosts[1].name)}
     if not one_way:
-        pairs.append(f'"{hosts[1].name}" . "{hosts[0].name}"')
-    # adding the table again would add its rule again
-    text = "" if _exists(paths) else _TABLE_TEXT
-    elements = f"add element {TABLE} cut {{ {', '.join(pairs)} }}\n"
-    _nft(paths, "-f", "-", text=text + elements)
+        pairs.add((hosts[1].name, hosts[0].name))
+    cut(paths, pairs)
+
+
+def cut(paths: Paths, pairs: Iterable[Pair]) -> frozenset[Pair]:
+    """Drop every frame of these pairs (from, to); those of them that passed until now."""
+    wanted = frozenset(pairs) - frozenset(partitions(paths))
+    if wanted:
+        # adding the table again would add its rule again
+        text = "" if _exists(paths) else _TABLE_TEXT
+        _nft(paths, "-f", "-", text=f"{text}add element {TABLE} cut {_elements(wanted)}\n")
+    return wanted
+
+
+def mend(paths: Paths, pairs: Iterable[Pair]) -> None:
+    """Let frames of these pairs pass again; no complaint about those that do."""
+    wanted = frozenset(pairs) & frozenset(partitions(paths))
+    if wanted:
+        _nft(paths, "-f", "-", text=f"delete element {TABLE} cut {_elements(wanted)}\n")
+
+
+def _elements(pairs: Iterable[Pair]) -> str:
+    return "{ " + ", ".join(f'"{first}" . "{second}"' for first, second in sorted(pairs)) + " }"
 
 
 def cut_api(paths: Paths, topology: Topology, name: str) -> None:
@@ -48,7 +70,7 @@ def heal(paths: Paths) -> None:
         _nft(paths, "delete", "table", *TABLE.split())
 
 
-def partitions(paths: Paths) -> tuple[tuple[str, str], ...]:
+def partitions(paths: Paths) -> tuple[Pair, ...]:
     """The pairs (from, to) between which frames are dropped."""
     if not _exists(paths):
         return ()

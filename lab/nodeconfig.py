@@ -158,6 +158,8 @@ def kubelet_config(run: Path) -> dict[str, Any]:
         "nodeStatusUpdateFrequency": f"{STATUS_SECONDS}s",
         "nodeLeaseDurationSeconds": NODE_GRACE_SECONDS,  # renewed after a quarter of it
         "syncFrequency": "10s",
+        # what is killed on purpose, again and again, need not wait for 5 min in between
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
     }
 
 

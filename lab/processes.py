@@ -80,12 +80,19 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def running(paths: Paths, host: str, program: str) -> tuple[int, ...]:
-    """Process ids on `host` whose program's file name is `program`."""
+def program(command: str) -> str:
+    """The file name of what a command line runs: for a script, not that of its interpreter."""
+    first, second = [*command.split(), "", ""][:2]
+    first = Path(first).name
+    if first.startswith("python") and second and not second.startswith("-"):
+        return Path(second).name
+    return first
+
+
+def running(paths: Paths, host: str, name: str) -> tuple[int, ...]:
+    """Process ids on `host` whose program's file name is `name`."""
     return tuple(
-        pid
-        for pid in cgroups.processes(paths, host)
-        if Path(command_line(pid).split(" ")[0]).name == program
+        pid for pid in cgroups.processes(paths, host) if program(command_line(pid)) == name
     )
 
 

@@ -1,7 +1,8 @@
 import pytest
 from click.testing import CliRunner
 
-from outgate.lab.cli import main
+from outgate.lab.cli import FAULTS, main
+from outgate.lab.passing import Kind
 
 COMMANDS = {
     "up",
@@ -14,6 +15,7 @@ COMMANDS = {
     "start-node",
     "pause",
     "resume",
+    "fault",
     "partition",
     "heal",
     "cut-api",
@@ -60,3 +62,7 @@ def test_whoever_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     result = CliRunner().invoke(main, ["down"])
     assert "run it as root" in result.output
+
+
+def test_every_kind_of_fault_can_be_asked_for() -> None:
+    assert set(FAULTS) == {kind.value for kind in Kind}
