@@ -1,11 +1,13 @@
-"""Three ways of a packet from a pod by another node to the outside: Outgate's, a CNI's, none.
+"""Ways of a packet from a pod by another node to the outside: Outgate's, a CNI's, the least, none.
 
 Each in a topology of its own, so that they can be measured in turns:
 
     pod ── worker ══ first ── outside
 
 `outgate` is programmed by the agent's code. `vxlan` is what a CNI has: a VXLAN device with a
-static FDB, and masquerading behind it. `plain` is routed, untranslated, and not even tracked.
+static FDB, and masquerading behind it. `least` is the fewest rules by which a tunnel can carry the
+address that a packet is to leave with: nothing is checked, counted, or dropped. `plain` is routed,
+untranslated, and not even tracked.
 """
 
 from dataclasses import dataclass
@@ -37,6 +39,45 @@ table inet cni {
     ip saddr 10.244.0.0/16 ip daddr != 10.244.0.0/16 oifname != "vx0" masquerade
   }
 }
+"""
+
+_CARRY = f"""
+table inet least {{
+  map class {{ type ipv4_addr : mark; elements = {{ {POD} : 0x4abc0002 }}; }}
+  chain prerouting {{
+    type filter hook prerouting priority -90;
+    ct direction reply accept
+    ct mark != 0 meta mark set ct mark & 0xff accept
+    ct state established accept
+    ct mark set ip saddr map @class meta mark set ct mark & 0xff
+  }}
+  chain source_nat {{
+    type nat hook postrouting priority srcnat - 1;
+    oifname "vx0" snat ip to ip saddr
+  }}
+  chain postrouting {{
+    type filter hook postrouting priority 300;
+    oifname "vx0" meta mark set ct mark >> 16
+  }}
+  chain output {{
+    type filter hook output priority -300;
+    udp dport 8472 meta mark set 0
+  }}
+}}
+"""
+
+_TRANSLATE = f"""
+table inet least {{
+  map address {{ type mark : ipv4_addr; elements = {{ 0x4abc : {EGRESS4} }}; }}
+  chain prerouting {{
+    type filter hook prerouting priority -160;
+    iifname "vx0" ct mark set meta mark meta mark set 0
+  }}
+  chain source_nat {{
+    type nat hook postrouting priority srcnat - 1;
+    ct mark != 0 snat ip to ct mark map @address
+  }}
+}}
 """
 
 _COUNT = """
@@ -71,8 +112,8 @@ class Way:
 
 
 def ways() -> tuple[Way, ...]:
-    """All three, made anew."""
-    return _outgate(), _vxlan(), _plain()
+    """All of them, made anew."""
+    return _outgate(), _vxlan(), _least(), _plain()
 
 
 def _outgate() -> Way:
@@ -83,26 +124,45 @@ def _outgate() -> Way:
 
 
 def _vxlan() -> Way:
-    topology = Topology()
-    for here, there in (("worker", "first"), ("first", "worker")):
-        node = topology.nodes[here]
-        node.sysctl(_RP_FILTER)
-        node.ip(
-            f"link add vx0 address {_MACS[here]} {_VXLAN} local {node_address(here, 4)}",
-            f"addr add {_OVERLAY[here]}/32 dev vx0",
-            "link set vx0 up",
-            f"neigh add {_OVERLAY[there]} lladdr {_MACS[there]} dev vx0 nud permanent",
-        )
-        node.run(f"bridge fdb append {_MACS[there]} dev vx0 dst {node_address(there, 4)}")
-    worker, first = topology.nodes["worker"], topology.nodes["first"]
+    topology = _tunnelled(_VXLAN)
+    worker = topology.nodes["worker"]
     worker.ip(
         f"route add default via {_OVERLAY['first']} dev vx0 onlink table 100",
         "rule add iif pod0 lookup 100 priority 100",
     )
     worker.run("nft -f -", script=_MASQUERADE_OUTSIDE)
-    first.ip(f"route add {POD} via {_OVERLAY['worker']} dev vx0 onlink")
-    topology.pods["worker"].ip(_POD_MTU)
     return _counted("vxlan", topology, node_address("first", 4))
+
+
+def _least() -> Way:
+    topology = _tunnelled(f"{_VXLAN} gbp")
+    worker, first = topology.nodes["worker"], topology.nodes["first"]
+    worker.ip(
+        f"route add default via {_OVERLAY['first']} dev vx0 onlink table 100",
+        "rule add fwmark 0x2/0xff lookup 100 priority 100",
+    )
+    worker.run("nft -f -", script=_CARRY)
+    first.ip(f"addr add {EGRESS4}/32 dev eth0")
+    first.run("nft -f -", script=_TRANSLATE)
+    return _counted("least", topology, EGRESS4)
+
+
+def _tunnelled(link: str) -> Topology:
+    """Both nodes with the end of a tunnel, and the gateway with a route back to the pod."""
+    topology = Topology()
+    for here, there in (("worker", "first"), ("first", "worker")):
+        node = topology.nodes[here]
+        node.sysctl(_RP_FILTER)
+        node.ip(
+            f"link add vx0 address {_MACS[here]} {link} local {node_address(here, 4)}",
+            f"addr add {_OVERLAY[here]}/32 dev vx0",
+            "link set vx0 up",
+            f"neigh add {_OVERLAY[there]} lladdr {_MACS[there]} dev vx0 nud permanent",
+        )
+        node.run(f"bridge fdb append {_MACS[there]} dev vx0 dst {node_address(there, 4)}")
+    topology.nodes["first"].ip(f"route add {POD} via {_OVERLAY['worker']} dev vx0 onlink")
+    topology.pods["worker"].ip(_POD_MTU)
+    return topology
 
 
 def _plain() -> Way:
