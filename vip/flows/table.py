@@ -1,0 +1,192 @@
+"""The kernel's flow table at both ends of a hand-over: read the flows of egress ids, make entries.
+
+Both work in steps, so that the process goes on renewing its leases meanwhile.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from outgate.daemon.netlink import NETFILTER, Netlink
+from outgate.vip.flows.ctnetlink import GET, HEADER, creation, deletion, listing, parse
+from outgate.vip.flows.entries import LOCAL, Entry, Seen, Timeouts
+from outgate.vip.flows.errors import TableRefused
+
+FEW = 16
+"""Egress ids that the kernel is asked about one by one: each time it walks its table, 3 ms."""
+
+STEP = 128
+"""Entries that are made or read before others have their turn: about 3 ms."""
+
+_ID_MASK = 0xFFFF0000
+_SOL_NETLINK, _CAP_ACK = 270, 10  # linux/netlink.h: errors don't repeat the message
+_ERROR = 2
+_RECEIVE = 1 << 17
+_BUFFER = 1 << 20  # bytes: the answers to a step, should all be refused
+_SYSCTL = Path("/proc/sys/net/netfilter")
+
+
+def timeouts() -> Timeouts:
+    """Those of this thread's network namespace; Linux' defaults where they can't be read."""
+    default = Timeouts()
+    return Timeouts(
+        tcp=_seconds("nf_conntrack_tcp_timeout_established", default.tcp),
+        udp=_seconds("nf_conntrack_udp_timeout", default.udp),
+        udp_stream=_seconds("nf_conntrack_udp_timeout_stream", default.udp_stream),
+        icmp=_seconds("nf_conntrack_icmp_timeout", default.icmp),
+        icmpv6=_seconds("nf_conntrack_icmpv6_timeout", default.icmpv6),
+    )
+
+
+def local_flows(egress_ids: Collection[int]) -> Iterator[list[Seen]]:
+    """The entries of this node's pods under the egress ids, some at a time.
+
+    Opens a socket in this thread's network namespace and closes it at the end. Raises TableRefused.
+    """
+    wanted = frozenset(egress_ids)
+    if len(wanted) <= FEW:
+        questions = [(id_ << 16 | LOCAL, _ID_MASK | LOCAL) for id_ in sorted(wanted)]
+    else:
+        questions = [(LOCAL, LOCAL)]
+    for mark, mask in questions:
+        for some in listed(mark, mask):
+            yield [seen for seen in some if seen.mark >> 16 in wanted]
+
+
+def listed(mark: int, mask: int) -> Iterator[list[Seen]]:
+    """All entries of this mark under the mask, some at a time. Raises TableRefused."""
+    try:
+        with Netlink(NETFILTER) as netlink:
+            payloads = netlink.dump(GET, listing(mark, mask))
+            while some := list(islice(payloads, STEP)):
+                yield [seen for payload in some if (seen := parse(payload)) is not None]
+    except OSError as error:
+        raise TableRefused(f"list flows of mark {mark:#x}/{mask:#x}: {error}") from error
+
+
+@dataclass(slots=True)
+class Made:
+    """What became of the entries so far.
+
+    created: new. replaced: there was one of the same flow, from when this node held the address
+    before, or from a packet that came first. taken: not made, since another flow has that port
+    towards that destination. full: not made, for want of room in the table or of memory.
+    """
+
+    created: int = 0
+    replaced: int = 0
+    taken: int = 0
+    full: int = 0
+    refused: int = 0
+    reason: str = ""
+
+
+class Inserter:
+    """Makes entries in this thread's network namespace (needs CAP_NET_ADMIN). For one thread."""
+
+    def __init__(self) -> None:
+        try:
+            self._socket = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER
+            )
+            self._socket.setblocking(False)
+            self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        except OSError as error:
+            raise TableRefused(f"no conntrack socket: {error}") from error
+        self.made = Made()
+
+    def insert(self, entries: Iterable[Entry]) -> Iterator[int]:
+        """Makes the entries, STEP at a time; says after each step how many it has dealt with.
+
+        An entry that is there already is made anew: it may be an old one, with the windows of
+        before the address was elsewhere, and would drop what goes on from where the other was.
+        """
+        waiting = iter(entries)
+        while some := list(islice(waiting, STEP)):
+            self._insert(some)
+            yield len(some)
+
+    def rebind(self, entries: Iterable[Entry]) -> Iterator[int]:
+        """The same for entries that are known to be there, bound otherwise."""
+        waiting = iter(entries)
+        while some := list(islice(waiting, STEP)):
+            self._replace(some)
+            yield len(some)
+
+    def _insert(self, entries: list[Entry]) -> None:
+        failed = self._send([creation(entry, number) for number, entry in enumerate(entries)])
+        there = [entries[number] for number, code in failed.items() if code == errno.EEXIST]
+        self.made.created += len(entries) - len(failed)
+        self._count(code for code in failed.values() if code != errno.EEXIST)
+        if there:
+            self._replace(there)
+
+    def _replace(self, entries: list[Entry]) -> None:
+        messages = []
+        for number, entry in enumerate(entries):
+            messages += [deletion(entry, number * 2), creation(entry, number * 2 + 1)]
+        failed = self._send(messages)
+        made = len(entries) - sum(number % 2 for number in failed)
+        self.made.replaced += made
+        self._count(code for number, code in failed.items() if number % 2)
+
+    def _count(self, codes: Iterable[int]) -> None:
+        for code in codes:
+            if code == errno.EEXIST:
+                self.made.taken += 1
+            elif code in (errno.ENOMEM, errno.ENOSPC, errno.ENOBUFS):
+                self.made.full += 1
+            else:
+                self.made.refused += 1
+                self.made.reason = os.strerror(code)
+
+    def _send(self, messages: list[bytes]) -> dict[int, int]:
+        """The error of each message that was refused, by its number. The kernel acts at once."""
+        failed: dict[int, int] = {}
+        try:
+            self._socket.send(b"".join(messages))
+            while True:
+                try:
+                    data = self._socket.recv(_RECEIVE)
+                except BlockingIOError:
+                    return failed
+                at = 0
+                while at < len(data):
+                    length, kind, _, sequence, _ = HEADER.unpack_from(data, at)
+                    if kind == _ERROR:
+                        (code,) = struct.unpack_from("=i", data, at + HEADER.size)
+                        failed[sequence] = -code
+                    at += (length + 3) & ~3
+        except OSError as error:
+            raise TableRefused(f"make flows: {error}") from error
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _seconds(name: str, default: int) -> int:
+    try:
+        return int((_SYSCTL / name).read_text())
+    except (OSError, ValueError):
+        return default
