@@ -44,3 +44,10 @@ with, one or two. All keys there are accepted.
 Nodes that are two steps apart understand each other: before a step is made, all must have read
 the one before the last. A Secret reaches the nodes within about two minutes.
 """
+
+from outgate.vip.peer.codec import Answer, PeerCodec
+from outgate.vip.peer.keyring import Keyring
+from outgate.vip.peer.udp import PeerSocket
+from outgate.vip.peer.words import Datagram, Moved, MovedHeard
+
+__all__ = ["Answer", "Datagram", "Keyring", "Moved", "MovedHeard", "PeerCodec", "PeerSocket"]
