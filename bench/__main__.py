@@ -8,9 +8,6 @@ from bench import ROOT, report
 from bench.netns import OutOfTime, bounded
 from bench.registry import BENCHMARKS
 
-LIMIT = 240
-"""Seconds that a benchmark may take."""
-
 
 @click.command()
 @click.argument("name", required=False, default="")
@@ -28,7 +25,7 @@ def main(name: str) -> None:
         raise click.ClickException("network namespaces need root")
     machine = report.machine()
     try:
-        with bounded(LIMIT):
+        with bounded(known[name].seconds):
             figures = known[name].run()
     except OutOfTime as error:
         raise click.ClickException(f"{name}: {error}") from error

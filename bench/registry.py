@@ -13,10 +13,12 @@ class Benchmark:
     """A benchmark by its name, and what it measures in a line.
 
     Its module is named like it, and has `run() -> tuple[Figure, ...]`, which leaves nothing behind.
+    seconds: that it may take.
     """
 
     name: str
     about: str
+    seconds: int = 240
 
     def run(self) -> tuple[Figure, ...]:
         """Measure. Raises what the machine refuses."""
@@ -31,4 +33,5 @@ BENCHMARKS = (
     Benchmark("pod-start", "from a pod's address in the API to its first right packet"),
     Benchmark("memory", "memory and start of agent and vip, idle and in a large cluster"),
     Benchmark("gateway-scale", "CPU and memory at the gateway with 100 to 100,000 pods behind it"),
+    Benchmark("failover", "how long an address is away, against keepalived", seconds=3600),
 )

@@ -1,0 +1,57 @@
+"""How long an address is away when its node goes, and who answers for it: Outgate, and beside it
+keepalived, on the same nodes, hit by the same faults at the same time, seen by the same probe.
+"""
+
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
+from bench.failover.bare import cluster, segment
+from bench.failover.contestant import Contestant
+from bench.failover.keepalived import DEFAULTS, TUNED, Keepalived
+from bench.failover.outgate import OutgateCluster
+from bench.failover.rounds import Outcome, watched
+from bench.failover.settings import Settings, from_environment
+from bench.failover.summary import figures
+from bench.figures import Figure
+from outgate.lab import Lab, Options
+
+LAB = "failover"
+
+
+def run() -> tuple[Figure, ...]:
+    """All rounds of all faults."""
+    wanted = from_environment()
+    options = Options(name=LAB)
+    with cluster(options) if "outgate" in wanted.systems else segment(options) as lab:
+        return tuple(figures(measure(lab, wanted)))
+
+
+def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
+    """By fault and contestant, the outcome of each round."""
+    outcomes: dict[str, dict[str, list[Outcome]]] = {}
+    with watched(lab, contestants(lab, wanted.systems)) as rounds:
+        for kind in wanted.faults:
+            by_name = outcomes[kind.value] = {name: [] for name in wanted.systems}
+            for number in range(wanted.rounds):
+                began = time.monotonic()
+                for name, outcome in rounds.round(kind).items():
+                    by_name[name].append(outcome)
+                said = ", ".join(f"{n} {o[-1].unserved * 1e3:.0f} ms" for n, o in by_name.items())
+                took = time.monotonic() - began
+                print(f"{kind.value} {number + 1}: {said} ({took:.0f} s)", flush=True)
+    return outcomes
+
+
+def contestants(lab: Lab, names: Sequence[str]) -> list[Contestant]:
+    """Those of these names. Their addresses are outside of the gateway's pool."""
+    known: dict[str, Contestant] = {
+        "outgate": OutgateCluster(lab, report=print),
+        "keepalived": Keepalived(
+            lab, "keepalived", DEFAULTS, router_id=51, address=IPv4Address("172.30.0.190")
+        ),
+        "keepalived-tuned": Keepalived(
+            lab, "keepalived-tuned", TUNED, router_id=52, address=IPv4Address("172.30.0.191")
+        ),
+    }
+    return [known[name] for name in names]

@@ -1,0 +1,75 @@
+"""The benchmark's side of the observer: starts it, and keeps what it says."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from bench import ROOT
+from bench.failover.observer import RECORD, Probe, What, plan
+from bench.failover.watch import Answer, Track
+
+_RUN = "from bench.failover.observer import main; main()"
+_CHUNK = 64 * RECORD.size
+
+
+class Listener:
+    """Probes run, from its start to its end. tracks: what is known of each, by its name."""
+
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
+        self.tracks = {name: Track() for name in probes}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _RUN, plan(list(probes.values()))],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """RuntimeError if the observer has ended: what it said is on standard error."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the observer ended with {self._process.returncode}")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        tracks, rest = list(self.tracks.values()), b""
+        while data := self._process.stdout.read1(_CHUNK):  # type: ignore[attr-defined]
+            data = rest + data
+            whole = len(data) - len(data) % RECORD.size
+            rest = data[whole:]
+            keep(tracks, RECORD.iter_unpack(data[:whole]))
+
+
+def keep(tracks: list[Track], records: Iterable[tuple[int, int, int, float, int]]) -> None:
+    """Enter records into the tracks that they are about."""
+    for what, index, number, at, who in records:
+        track = tracks[index]
+        match What(what):
+            case What.SENT:
+                track.sent[number] = at
+            case What.ANSWERED:
+                track.answers.append(Answer(at, number, who))
+            case What.SEEN:
+                track.seen.append(Answer(at, number, who))

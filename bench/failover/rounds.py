@@ -1,0 +1,195 @@
+"""One fault after the other: each round hits the node that holds all contestants' addresses."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from bench.failover import watch
+from bench.failover.contestant import Contestant, arp
+from bench.failover.listener import Listener
+from bench.failover.watch import Span, Together, Track
+from outgate.lab import Lab, LabTimeout, passing
+from outgate.lab.passing import Fault, Kind
+
+STEADY = 0.5
+"""Seconds of nothing but answers by which a state is known to last: five heartbeats."""
+
+WATCHED = 6.0
+"""Seconds that a fault lasts at least: keepalived takes 3.6 of them by default."""
+
+PATIENCE = 60.0
+"""Seconds that a fault lasts at most, if not all addresses serve again before."""
+
+AFTER = 2.0
+"""Seconds watched after a fault: of two that had not heard of each other, one gives way."""
+
+PLACING = 120.0
+"""Seconds until all hold again what they should; a deposed node's settling is in it."""
+
+ECHO = 0.2
+"""Seconds after which a probe of the data path counts as lost, if nothing has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One round, of one contestant. All times in seconds.
+
+    unserved: without service, as the outside sees it; arp: without an answer for the address.
+    answered: how many MACs answered at once during the fault; healed: after it.
+    wrong: packets that arrived with another source. probes: how many arrived at all; blind: the
+    longest time without a probe.
+    """
+
+    unserved: float
+    arp: float
+    answered: Together
+    healed: Together
+    wrong: int
+    probes: int
+    blind: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """What the observer says of one contestant."""
+
+    arp: Track
+    data: Track
+
+
+def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outcome:
+    """What the tracks say of a fault and of the time after it. Pure."""
+    whole = Span(during.start, after.end)
+    arp, data = tracks.arp.during(during), tracks.data.during(during)
+    all_data = tracks.data.during(whole)
+    return Outcome(
+        unserved=watch.unserved(data, end=during.end),
+        arp=watch.unserved(arp, end=during.end),
+        answered=watch.together(watch.answering(arp.answers)),
+        healed=watch.together(watch.answering(tracks.arp.during(after).answers)),
+        wrong=watch.wrong(all_data, address),
+        probes=len(all_data.seen),
+        blind=max(watch.blind(arp), watch.blind(data)),
+    )
+
+
+class Rounds:
+    """The contestants in one lab, watched by one observer."""
+
+    def __init__(self, lab: Lab, contestants: Sequence[Contestant], listener: Listener) -> None:
+        self._lab = lab
+        self._contestants = contestants
+        self._listener = listener
+        self._random = random.Random(1)  # where within a heartbeat a fault falls
+        self._nodes = {int(host.mac.replace(":", ""), 16): host.name for host in lab.topology.nodes}
+
+    def tracks(self, one: Contestant) -> Tracks:
+        """What is known of a contestant so far."""
+        tracks = self._listener.tracks
+        return Tracks(tracks[f"{one.name}-arp"], tracks[one.name])
+
+    def round(self, kind: Kind) -> Mapping[str, Outcome]:
+        """Let a fault happen to who holds the addresses: what came of it, by contestant.
+
+        LabTimeout if some contestant can't be brought to begin the round.
+        """
+        victim = self._victim()
+        for one in self._contestants:
+            one.place(victim)
+        self._lab.wait(
+            f"all addresses to be served by {victim}",
+            lambda: all(self._holder(one) == victim and self._serves(one) for one in self._all),
+            timeout=PLACING,
+            interval=0.05,
+        )
+        time.sleep(self._random.random())  # the figure: faults come at any time of a heartbeat
+        start = time.monotonic()
+        with self._fault(kind, victim):
+            self._watch(start)
+            end = time.monotonic()
+        healed = time.monotonic()
+        time.sleep(AFTER)
+        # what was sent last may still be on its way
+        during = Span(start, end - ECHO)
+        after = Span(healed, time.monotonic())
+        return {
+            one.name: outcome(self.tracks(one), during, after, address=int(one.address))
+            for one in self._contestants
+        }
+
+    @property
+    def _all(self) -> Sequence[Contestant]:
+        self._listener.check()
+        return self._contestants
+
+    def _victim(self) -> str:
+        """The node that some contestant is held to; else the first."""
+        self._lab.wait(
+            "the addresses that nobody places to be held",
+            lambda: all(self._holder(one) for one in self._all if one.leader("x")),
+            timeout=PLACING,
+        )
+        leaders = (one.leader(self._holder(one)) for one in self._contestants)
+        return next((node for node in leaders if node), min(self._nodes.values()))
+
+    def _watch(self, start: float) -> None:
+        """Until all serve again, at most `PATIENCE`: who does not then has the whole time."""
+        self._lab.wait(
+            "the fault to show",
+            lambda: time.monotonic() > start + WATCHED,
+            timeout=WATCHED + 5,
+            interval=0.05,
+        )
+        try:
+            self._lab.wait(
+                "all addresses to be served",
+                lambda: all(
+                    self._holder(one, sole=False) and self._serves(one) for one in self._all
+                ),
+                timeout=max(start + PATIENCE - time.monotonic(), 0.1),
+                interval=0.05,
+            )
+        except LabTimeout:
+            return
+
+    @contextmanager
+    def _fault(self, kind: Kind, node: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            if kind in (Kind.KILLED, Kind.STOPPED):
+                for one in self._contestants:
+                    stack.enter_context(one.struck(kind, node))
+            else:
+                stack.enter_context(passing.happening(self._lab, Fault(kind, node)))
+            yield
+
+    def _holder(self, one: Contestant, *, sole: bool = True) -> str:
+        """The node that answers for the address, steadily; "" if none does, or if not only one."""
+        last = self._last(self.tracks(one).arp)
+        whose = {answer.who for answer in last.answers}
+        if watch.outages(last, end=0) or not whose or (sole and len(whose) > 1):
+            return ""
+        return self._nodes.get(min(whose), "")
+
+    def _serves(self, one: Contestant) -> bool:
+        last = self._last(self.tracks(one).data)
+        return bool(last.sent) and not watch.outages(last, end=0)
+
+    @staticmethod
+    def _last(track: Track) -> Track:
+        now = time.monotonic() - ECHO
+        return track.during(Span(now - STEADY, now))
+
+
+@contextmanager
+def watched(lab: Lab, contestants: Sequence[Contestant]) -> Iterator[Rounds]:
+    """Start the contestants and the observer."""
+    with ExitStack() as stack:
+        for one in contestants:
+            stack.callback(one.stop)
+            one.start()
+        data = {one.name: one.data_path() for one in contestants}
+        asked = {f"{one.name}-arp": arp(lab, one.address) for one in contestants}
+        listener = stack.enter_context(Listener({**data, **asked}))
+        yield Rounds(lab, contestants, listener)
