@@ -25,6 +25,8 @@ INTERVAL = 0.01  # issue 5, Figures: a 10 ms probe
 RECORD = struct.Struct("=BBxxIdQ")
 _MOST = 2048
 
+Reader = Callable[[bytes, tuple[object, ...]], None]
+
 
 class How(StrEnum):
     """The ways to ask. ARP: who has the address? PING: ICMP echo. UDP: a datagram to a server of
@@ -80,7 +82,7 @@ class _Series:
             How.PING: self._open_ping,
             How.UDP: self._open_udp,
         }[probe.how]
-        self.readers: dict[socket.socket, Callable[[bytes, tuple[object, ...]], None]] = {}
+        self.readers: dict[socket.socket, Reader] = {}
         self._socket = self._open()
         for each in self.readers:
             each.setblocking(False)
@@ -166,19 +168,26 @@ def observe(probes: Sequence[Probe], write: Callable[[bytes], object]) -> None:
         left = max(turn - time.monotonic(), 0.0)
         # also when it is late: an answer that has come must not count for the next question
         for descriptor, _ in poller.poll(left):
-            reader, read = readers[descriptor]
-            try:
-                content, peer = reader.recvfrom(_MOST)
-            except OSError:  # an ICMP error that a probe brought about
-                continue
-            read(content, peer)
+            _drain(*readers[descriptor])
         if time.monotonic() >= turn:
             for one in series:
                 one.send()
-            # what was missed is not sent at once: it would be a burst, and no probe of its time
-            turn = max(turn + INTERVAL, time.monotonic())
+            # what was missed is not sent at once: an answer would not be told from the next one's
+            turn = max(turn + INTERVAL, time.monotonic() + INTERVAL / 2)
             write(b"".join(pending))
             pending.clear()
+
+
+def _drain(reader: socket.socket, read: Reader) -> None:
+    """All that has come by now."""
+    while True:
+        try:
+            content, peer = reader.recvfrom(_MOST)
+        except BlockingIOError:
+            return
+        except OSError:  # an ICMP error that a probe brought about
+            continue
+        read(content, peer)
 
 
 def main() -> None:
