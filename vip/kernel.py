@@ -5,22 +5,23 @@ pyroute2 is imported with this module (0.4 s, 20 MB), so this module is imported
 """
 
 import errno
-import socket
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from types import TracebackType
 from typing import Any, Self
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from outgate.api.view import IPAddress
 from outgate.daemon.changes import Changes, Group
+from outgate.vip.address_batch import AddressBatch
 from outgate.vip.errors import AddressRefused
 from outgate.vip.model import ADDRESS_PROTOCOL, Holding, Link, Observed
 
 ARPHRD_ETHER = 1  # linux/if_arp.h: links without MACs can't announce
 IFF_UP_AND_CARRIER = 0x1 | 0x10000  # linux/if.h: IFF_UP, IFF_LOWER_UP
-IFA_F_NODAD = 0x02  # linux/if_addr.h: ours by decision, not by asking the segment for a second
-IFA_F_NOPREFIXROUTE = 0x200  # no route of ours besides the address
 
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV))
 
@@ -34,6 +35,7 @@ class AddressKernel:
 
     def __init__(self) -> None:
         self._ip = IPRoute()
+        self._addresses = AddressBatch()
         self._proven = False
         # Before the first look, so that nothing is missed in between.
         self._changes = Changes((Group.LINK, Group.ADDRESS4, Group.ADDRESS6))
@@ -74,49 +76,65 @@ class AddressKernel:
         )
 
     def add(self, holding: Holding) -> None:
-        """Puts the address on the link, as a whole prefix of its own; there already is fine.
-
-        Deprecated from the start (preferred lifetime 0), so that the node never takes it as the
-        source of a connection of its own. Raises AddressRefused.
-        """
-        v4 = isinstance(holding.address, IPv4Address)
-        try:
-            self._ip.addr(
-                "add",
-                index=self._index(holding.interface),
-                family=socket.AF_INET if v4 else socket.AF_INET6,
-                address=str(holding.address),
-                prefixlen=holding.address.max_prefixlen,
-                flags=0 if v4 else IFA_F_NODAD | IFA_F_NOPREFIXROUTE,
-                proto=ADDRESS_PROTOCOL,
-                preferred_lft=0,
-            )
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
-                raise _refused("add", holding, error) from error
-        except OSError as error:
-            raise _refused("add", holding, error) from error
-        if not self._proven and holding not in self.observe().owned:
-            raise AddressRefused(
-                f"add {holding.address} to {holding.interface}: the kernel forgets whose address "
-                f"it is (IFA_PROTO); Linux 5.18 or later is needed on gateway nodes"
-            )
-        self._proven = True
+        """Puts the address on the link; there already is fine. Raises AddressRefused."""
+        _raise_first(self.add_all([holding]))
 
     def remove(self, holding: Holding) -> None:
         """Takes our address off the link; gone already is fine. Raises AddressRefused."""
+        _raise_first(self.remove_all([holding]))
+
+    def add_all(self, holdings: Collection[Holding]) -> Mapping[Holding, AddressRefused]:
+        """Puts the addresses on their links, each as a whole prefix of its own; which not, and why.
+
+        There already is fine.
+        """
+        refused = self._batch("add", holdings, self._addresses.add, fine=frozenset((errno.EEXIST,)))
+        added = [holding for holding in holdings if holding not in refused]
+        if added and not self._proven:
+            owned = self.observe().owned
+            for holding in added:
+                if holding not in owned:
+                    refused[holding] = AddressRefused(
+                        f"add {holding.address} to {holding.interface}: the kernel forgets whose "
+                        f"address it is (IFA_PROTO); Linux 5.18 or later is needed on gateway nodes"
+                    )
+            self._proven = not refused
+        return refused
+
+    def remove_all(self, holdings: Collection[Holding]) -> Mapping[Holding, AddressRefused]:
+        """Takes our addresses off their links; which not, and why. Gone already is fine."""
+        return self._batch("remove", holdings, self._addresses.remove, fine=_GONE)
+
+    def _batch(
+        self,
+        op: str,
+        holdings: Collection[Holding],
+        send: Callable[[Sequence[tuple[IPAddress, int]]], Sequence[int]],
+        *,
+        fine: frozenset[int],
+    ) -> dict[Holding, AddressRefused]:
+        refused: dict[Holding, AddressRefused] = {}
+        indexes: dict[str, int] = {}
+        asked: list[tuple[Holding, int]] = []
+        for holding in holdings:
+            try:
+                if holding.interface not in indexes:
+                    indexes[holding.interface] = self._index(holding.interface)
+            except NetlinkError as error:
+                if error.code not in fine:
+                    refused[holding] = _refused(op, holding, error)
+            except OSError as error:
+                refused[holding] = _refused(op, holding, error)
+            else:
+                asked.append((holding, indexes[holding.interface]))
         try:
-            self._ip.addr(
-                "del",
-                index=self._index(holding.interface),
-                address=str(holding.address),
-                prefixlen=holding.address.max_prefixlen,
-            )
-        except NetlinkError as error:
-            if error.code not in _GONE:
-                raise _refused("remove", holding, error) from error
+            codes = send([(holding.address, index) for holding, index in asked])
         except OSError as error:
-            raise _refused("remove", holding, error) from error
+            return refused | {holding: _refused(op, holding, error) for holding, _ in asked}
+        for (holding, _), code in zip(asked, codes, strict=True):
+            if code and code not in fine:
+                refused[holding] = _refused(op, holding, OSError(code, os.strerror(code)))
+        return refused
 
     def _index(self, interface: str) -> int:
         found = self._ip.link_lookup(ifname=interface)
@@ -127,6 +145,7 @@ class AddressKernel:
     def close(self) -> None:
         """Closes the netlink sockets."""
         self._ip.close()
+        self._addresses.close()
         self._changes.close()
 
     def __enter__(self) -> Self:
@@ -149,3 +168,8 @@ def _address(message: Any) -> IPv4Interface | IPv6Interface:
 
 def _refused(op: str, holding: Holding, error: Exception) -> AddressRefused:
     return AddressRefused(f"{op} {holding.address} on {holding.interface}: {error}")
+
+
+def _raise_first(refused: Mapping[Holding, AddressRefused]) -> None:
+    for error in refused.values():
+        raise error

@@ -39,7 +39,11 @@ class Gate(Protocol):
         two). Raises Lapsed if `until` is past, or the lease: then all of it is lost."""
 
     def release(self, addresses: Iterable[IPAddress], *, pass_on: float = 0.0) -> None:
-        """Silent at once; packets of them pass for so many seconds more. Not owned: fine."""
+        """Silent at once; packets of them pass for so many seconds more. Not owned: fine.
+
+        Then take them off the link, also if packets still pass: the kernel asks for next hops in
+        the name of a local source (ARP, ND), and that is not let out.
+        """
 
     def check(self) -> bool:
         """Whether somebody had tampered with the rules or the sets; they are right again."""
