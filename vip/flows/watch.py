@@ -6,6 +6,7 @@ costs the kernel a few µs for each *new* flow, and this process nothing unless 
 fit into the socket's buffer: `resync` lists once, in steps.
 """
 
+import contextlib
 import errno
 import socket
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ BURST = 64
 """Events that are read in one turn."""
 
 _GROUPS = 1 << 0 | 1 << 2  # linux/netfilter/nfnetlink.h: NFNLGRP_CONNTRACK_NEW, _DESTROY
-_BUFFER = 1 << 20
+_BUFFER = 1 << 22  # bytes: some 5,000 events; of the kernel's memory only while there are any
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max
 _RECEIVE = 1 << 16
 
 
@@ -42,6 +44,8 @@ class RemappedWatch:
             self._socket.setblocking(False)
             attach(self._socket, remapped_only())
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            with contextlib.suppress(PermissionError):  # not in a user namespace
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
             self._socket.bind((0, _GROUPS))
         except OSError as error:
             raise TableRefused(f"no events of conntrack: {error}") from error

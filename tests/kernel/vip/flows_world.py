@@ -101,12 +101,12 @@ def _unacknowledged(end: socket.socket) -> int:
 
 
 def _pass(sender: socket.socket, receiver: socket.socket, size: int) -> None:
-    sender.send(bytes(size))
-    while size > 0:
-        received = len(receiver.recv(size))
+    left = sender.send(bytes(size))
+    while left > 0:
+        received = len(receiver.recv(left))
         if not received:
             raise ConnectionResetError("closed")
-        size -= received
+        left -= received
 
 
 def own_flows(node: Namespace) -> list[Seen]:
@@ -148,6 +148,16 @@ def rebind(node: Namespace, entries: Iterable[Entry]) -> Made:
             return inserter.made
 
     return node.inside(work)
+
+
+def forget(node: Namespace) -> None:
+    """The last holder deletes what is left of the flows that it had."""
+
+    def work() -> None:
+        with Inserter() as inserter:
+            assert list(inserter.forget([ID])) == [ID]
+
+    node.inside(work)
 
 
 def guard(cluster: Cluster) -> None:

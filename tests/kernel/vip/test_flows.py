@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from kernel.cluster import EGRESS4, EGRESS6, ID, Cluster, Wish, egress
-from kernel.harness import BRIEF, OUTSIDE4, OUTSIDE6, Topology, pod_address
+from kernel.harness import BRIEF, OUTSIDE4, OUTSIDE6, PATIENCE, Topology, pod_address
 from kernel.traffic import Capture
 from kernel.vip.flows_world import (
     Connection,
     cut_off,
+    forget,
     guard,
     own_flows,
     point_to,
@@ -23,6 +24,7 @@ from outgate.api.view import DataPathSettings
 from outgate.vip.flows.entries import Timeouts, bound_elsewhere, bound_here
 from outgate.vip.flows.records import FlowRecord
 from outgate.vip.flows.remapped import Others
+from outgate.vip.flows.table import Made
 from outgate.vip.flows.watch import RemappedWatch
 
 pytestmark = pytest.mark.kernel
@@ -30,6 +32,22 @@ pytestmark = pytest.mark.kernel
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 FIRST = frozenset({"first"})
 
+INVALID = """
+table inet invalid {
+  chain arriving {
+    type filter hook prerouting priority 0;
+    ct state invalid counter
+  }
+}
+"""
+MUTE = """
+table inet mute {
+  chain leaving {
+    type filter hook output priority 0;
+    meta l4proto tcp drop
+  }
+}
+"""
 LOSSES = """
 table inet losses {
   chain arriving {
@@ -68,6 +86,14 @@ def crash(cluster: Cluster, records: list[FlowRecord] | None = None) -> None:
     cluster.place("second")
 
 
+def move(cluster: Cluster, to: str, records: list[FlowRecord]) -> Made:
+    """All go on to live; the address moves to that node, which makes these flows."""
+    made = take(cluster.topology.nodes[to], records)
+    point_to(cluster, to)
+    cluster.place(to)
+    return made
+
+
 @pytest.mark.parametrize("kind", [STREAM, DATAGRAM])
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_flow_that_the_server_pushes_survives_the_loss_of_its_gateway(
@@ -97,32 +123,59 @@ def test_without_the_hand_over_it_breaks(
     assert not flow.goes_on()
 
 
-def test_large_windows_and_selective_acknowledgements_are_not_in_the_way(
-    cluster: Cluster, connections: list[Connection]
+@pytest.mark.parametrize("version", [4, 6])
+def test_nothing_is_out_of_a_window_that_the_new_holder_has_not_seen(
+    cluster: Cluster, connections: list[Connection], version: int
 ) -> None:
+    topology = cluster.topology
+    flow = Connection(topology.pods["worker"], topology.outside, version=version)
+    connections.append(flow)
+    for _ in range(60):  # the windows grow
+        flow.push(200_000)
+    flow.settle()
+    topology.nodes["second"].run("nft -f -", script=INVALID)
+
+    crash(cluster, told(topology.nodes["worker"]))
+    # Without acknowledgements the server uses all of the window that was scaled in the handshake.
+    topology.pods["worker"].run("nft -f -", script=MUTE)
+    sent = _as_much_as_fits(flow.server)
+    received = 0
+    while received < 60_000:
+        received += len(flow.pod.recv(1 << 20))
+    topology.pods["worker"].run("nft delete table inet mute")
+    while received < sent:
+        received += len(flow.pod.recv(1 << 20))
+
+    assert "packets 0 " in topology.nodes["second"].run("nft list table inet invalid")
+
+
+def test_selective_acknowledgements_go_on(cluster: Cluster, connections: list[Connection]) -> None:
     topology = cluster.topology
     for version in (4, 6):
         flow = Connection(topology.pods["worker"], topology.outside, version=version)
         connections.append(flow)
-        for _ in range(20):  # the windows grow
-            flow.push(50_000)
     crash(cluster, told(topology.nodes["worker"]))
-    # Losses on the way, so that acknowledgements are selective.
     topology.pods["worker"].run("nft -f -", script=LOSSES)
 
     for flow in connections:
-        flow.server.setblocking(False)
-        sent = 0
-        try:
-            while sent < 4_000_000:
-                sent += flow.server.send(bytes(100_000))
-        except BlockingIOError:
-            assert sent > 100_000
-        flow.pod.settimeout(10.0)
-        while sent > 0:
-            sent -= len(flow.pod.recv(1 << 20))
-        flow.server.settimeout(5.0)
+        left = _as_much_as_fits(flow.server)
+        while left > 0:
+            left -= len(flow.pod.recv(1 << 20))
+        flow.server.settimeout(PATIENCE)
         flow.pull(20_000)
+
+
+def _as_much_as_fits(server: socket.socket) -> int:
+    """Bytes that the server's kernel has taken to send."""
+    server.setblocking(False)
+    sent = 0
+    try:
+        while sent < 8_000_000:
+            sent += server.send(bytes(100_000))
+    except BlockingIOError:
+        pass
+    assert sent > 100_000
+    return sent
 
 
 def test_of_200_flows_none_breaks(cluster: Cluster, connections: list[Connection]) -> None:
@@ -134,6 +187,58 @@ def test_of_200_flows_none_breaks(cluster: Cluster, connections: list[Connection
     crash(cluster, told(topology.nodes["worker"]))
 
     assert [flow.goes_on() for flow in connections] == [True] * 200
+
+
+@pytest.mark.parametrize("told_again", [True, False])
+def test_an_address_that_comes_back_does_not_meet_its_old_windows(
+    cluster: Cluster, connections: list[Connection], told_again: bool
+) -> None:
+    topology = cluster.topology
+    flow = Connection(topology.pods["worker"], topology.outside)
+    connections.append(flow)
+    move(cluster, "second", told(topology.nodes["worker"]))
+    for _ in range(60):
+        flow.push(200_000)
+    flow.settle()
+
+    made = move(cluster, "first", told(topology.nodes["worker"]) if told_again else [])
+    flow.pod.settimeout(BRIEF)
+
+    assert made.replaced == told_again
+    assert flow.goes_on() == told_again
+
+
+def test_what_the_last_holder_forgot_is_picked_up_again_when_the_pod_speaks(
+    cluster: Cluster, connections: list[Connection]
+) -> None:
+    topology = cluster.topology
+    flow = Connection(topology.pods["worker"], topology.outside)
+    connections.append(flow)
+    move(cluster, "second", told(topology.nodes["worker"]))
+    for _ in range(60):
+        flow.push(200_000)
+
+    forget(topology.nodes["first"])
+    move(cluster, "first", [])
+
+    flow.pull()
+    assert flow.goes_on()
+
+
+def test_a_flow_whose_pod_spoke_first_goes_on_when_it_is_told(
+    cluster: Cluster, connections: list[Connection]
+) -> None:
+    topology = cluster.topology
+    flow = Connection(topology.pods["worker"], topology.outside)
+    connections.append(flow)
+    records = told(topology.nodes["worker"])
+    move(cluster, "second", [])
+    flow.pull()  # the kernel picks it up in the middle
+    flow.push()
+
+    assert take(topology.nodes["second"], records).replaced == 1
+
+    assert flow.goes_on()
 
 
 @pytest.mark.parametrize("guarded", [True, False])

@@ -141,6 +141,18 @@ def test_a_source_node_finds_the_flows_of_given_ids_only(space: Namespace, more:
     assert sorted(seen.mark for seen in found) == [2 << 16 | LOCAL | 1] * 2 + [3 << 16 | LOCAL | 2]
 
 
+def test_what_is_forgotten_is_of_the_tunnel_and_of_that_id(space: Namespace) -> None:
+    own = change(entry(record(0)), zone=None, mark=2 << 16 | LOCAL | 1, port=9)
+    make(space, entry(record(1)), entry(record(2, egress_id=3)), entry(record(3, egress_id=4)), own)
+
+    def work() -> list[int]:
+        with Inserter() as inserter:
+            return list(inserter.forget({2, 3}))
+
+    assert space.inside(work) == [2, 3]
+    assert {seen.mark for seen in read(space)} == {4 << 16 | 1, own.mark}
+
+
 def test_connections_that_are_being_set_up_are_not_live(space: Namespace) -> None:
     space.run(
         f"conntrack -I -p tcp --state SYN_SENT -t 100 -s 10.244.1.5 -d 203.0.113.10 "
