@@ -1,5 +1,6 @@
 """What moved is said until it is known."""
 
+import math
 from itertools import pairwise
 
 from unit.vip.peer.talk import Talk, addresses
@@ -84,6 +85,19 @@ def test_who_restarts_learns_within_a_refresh() -> None:
     assert talk.moves("b") == [CLAIMS]
 
 
+def test_who_restarts_and_then_misses_everything_learns_within_another_refresh() -> None:
+    talk = Talk("a", "b")
+    talk.greet()
+    talk.codecs["a"].moved(CLAIMS, CLAIMS, now=talk.now)
+    talk.due(1.0)
+    talk.start("b", boot=2)
+    talk.lost = lambda _from, _to, data: read(data).kind == Kind.MOVED
+    talk.due(REFRESH + 10)
+    talk.lost = lambda _from, _to, _data: False
+    talk.due(REFRESH)
+    assert talk.moves("b") == [CLAIMS]
+
+
 def test_who_joins_the_mesh_learns_at_once() -> None:
     talk = Talk("a", "b")
     a = talk.codecs["a"]
@@ -133,12 +147,15 @@ def test_thousands_of_nodes_are_told_in_bursts() -> None:
     moves.change(None, Message(1, bytes), now=0.0)
     now = 0.0
     reached: list[str] = []
+    times: set[float] = set()
     while len(reached) < len(nodes):
         burst = [node for node, _ in moves.due(now=now)]
         assert len(burst) <= BURST
         reached += burst
+        times.add(now)
         for node in burst:
             moves.acknowledged(node, 1)
         now = max(now, moves.next_due())
     assert reached == nodes
+    assert len(times) == math.ceil(len(nodes) / BURST)
     assert now < 0.1
