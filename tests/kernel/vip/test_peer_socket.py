@@ -9,8 +9,12 @@ from ipaddress import ip_address
 
 import pytest
 from kernel.harness import PATIENCE, Namespace
+from unit.vip.peer.talk import KEYS, heartbeat, say
 
 from outgate.api.view import IPAddress
+from outgate.vip.engine.actions import Send
+from outgate.vip.engine.events import HeartbeatHeard
+from outgate.vip.peer.codec import Answer, PeerCodec
 from outgate.vip.peer.errors import SocketRefused
 from outgate.vip.peer.udp import BATCH, BUFFER, PeerSocket
 from outgate.vip.peer.words import Datagram
@@ -58,6 +62,14 @@ def receive(peer: PeerSocket, count: int) -> list[tuple[bytes, IPAddress]]:
     return came
 
 
+def feed(codec: PeerCodec, came: list[tuple[bytes, IPAddress]]) -> Answer:
+    answers = [codec.feed(data, source, now=1.0) for data, source in came]
+    return Answer(
+        tuple(event for answer in answers for event in answer.events),
+        tuple(datagram for answer in answers for datagram in answer.datagrams),
+    )
+
+
 def test_datagrams_come_with_their_source_many_at_a_time(pair: Pair) -> None:
     one, two = pair.addresses
     sent = [Datagram(two, b"%d" % number) for number in range(150)]
@@ -66,6 +78,27 @@ def test_datagrams_come_with_their_source_many_at_a_time(pair: Pair) -> None:
     assert pair.two.receive() == []
     assert not pair.one.errors
     assert not pair.two.errors
+
+
+def test_two_nodes_meet_over_it(pair: Pair) -> None:
+    mesh = dict(zip("ab", pair.addresses, strict=True))
+    one, two = PeerCodec("a", boot=1, keys=KEYS), PeerCodec("b", boot=1, keys=KEYS)
+    for codec in (one, two):
+        codec.know(mesh, now=0.0)
+    words = [heartbeat("a", counter, peers=("b",), says=(say(),)) for counter in (1, 2)]
+
+    pair.one.send(one.encode(Send(("b",), words[0])))
+    hello = feed(two, receive(pair.two, 1)).datagrams
+    pair.two.send(hello)
+    feed(one, receive(pair.one, 1))
+    again = one.encode(Send(("b",), words[1]))
+    pair.one.send(again)
+    need = feed(two, receive(pair.two, len(again)))
+    pair.two.send(need.datagrams)
+    missed = feed(one, receive(pair.one, len(need.datagrams))).datagrams
+    pair.one.send(missed)
+
+    assert feed(two, receive(pair.two, len(missed))).events == (HeartbeatHeard(words[1]),)
 
 
 def test_they_are_marked_as_network_control(pair: Pair) -> None:
