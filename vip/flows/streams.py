@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from outgate.api.view import IPAddress
+from outgate.vip.errors import VipError
 from outgate.vip.flows.errors import FrameRefused, NotOurs
 from outgate.vip.flows.framing import Frames, framed
 
@@ -44,7 +45,7 @@ class Sealer(Protocol):
     """
 
     def seal(self, to: str, payload: bytes) -> bytes:
-        """The frame for that node."""
+        """The frame for that node. Raises FrameRefused if it has no key."""
 
 
 class Opener(Protocol):
@@ -141,7 +142,10 @@ class Streams:
     def send(
         self, to: str, address: IPAddress, payloads: Iterator[bytes], *, now: float, port: int = 0
     ) -> None:
-        """Sends the payloads to a node, in order, behind those that it was sent before."""
+        """Sends the payloads to a node, in order, behind those that it was sent before.
+
+        Raises OSError only where this process may open no more files.
+        """
         out = self._out.get(to)
         if out is None:
             out = self._connect(to, address, port or self._port, now)
@@ -210,7 +214,7 @@ class Streams:
             out.progress = now
         except BlockingIOError:
             return []
-        except OSError as error:
+        except (OSError, VipError) as error:  # also of what was to be sent: it can't be read
             self._drop(out)
             return [Lost(out.to, str(error))]
         return []

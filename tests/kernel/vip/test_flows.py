@@ -9,6 +9,7 @@ from kernel.cluster import EGRESS4, EGRESS6, ID, Cluster, Wish, egress
 from kernel.harness import BRIEF, OUTSIDE4, OUTSIDE6, PATIENCE, Topology, pod_address
 from kernel.traffic import Capture
 from kernel.vip.flows_world import (
+    INDEXES,
     Connection,
     cut_off,
     forget,
@@ -22,7 +23,7 @@ from kernel.vip.flows_world import (
 
 from outgate.api.view import DataPathSettings
 from outgate.vip.flows.entries import Timeouts, bound_elsewhere, bound_here
-from outgate.vip.flows.records import FlowRecord
+from outgate.vip.flows.records import TCP, UDP, FlowRecord
 from outgate.vip.flows.remapped import Others
 from outgate.vip.flows.table import Made
 from outgate.vip.flows.watch import RemappedWatch
@@ -299,25 +300,39 @@ def _wait_for_echo(asking: socket.socket, version: int) -> None:
 
 
 @pytest.mark.parametrize("replicated", [True, False])
+@pytest.mark.parametrize("kind", [STREAM, DATAGRAM])
+@pytest.mark.parametrize("version", [4, 6])
 def test_a_flow_with_a_changed_port_survives_by_what_its_gateway_told(
-    cluster: Cluster, connections: list[Connection], replicated: bool
+    cluster: Cluster,
+    connections: list[Connection],
+    version: int,
+    kind: socket.SocketKind,
+    replicated: bool,
 ) -> None:
     topology = cluster.topology
-    first = topology.nodes["first"]
+    port, to = 20_404, 9_000  # the namespaces are this test's own
+    other = FlowRecord(
+        protocol=TCP if kind == STREAM else UDP,
+        egress_id=ID,
+        index=INDEXES["second"],
+        pod=pod_address("second", version).packed,
+        destination=(OUTSIDE4 if version == 4 else OUTSIDE6).packed,
+        from_=port,
+        to=to,
+        port=port,
+    )
     others = Others()
-    with first.inside(RemappedWatch) as watch:
-        # Another pod has the port towards that destination.
-        with topology.pods["worker"].socket(socket.AF_INET, STREAM) as probe:
-            probe.bind(("", 0))
-            port = probe.getsockname()[1]
-        with topology.outside.socket(socket.AF_INET, STREAM) as free:
-            free.bind((str(OUTSIDE4), 0))
-            to = free.getsockname()[1]
-        other = FlowRecord(
-            6, ID, 3, pod_address("second", 4).packed, OUTSIDE4.packed, port, to, port
+    with topology.nodes["first"].inside(RemappedWatch) as watch:
+        # Another pod has that port towards that destination.
+        assert take(topology.nodes["first"], [other]).created == 1
+        flow = Connection(
+            topology.pods["worker"],
+            topology.outside,
+            version=version,
+            kind=kind,
+            port=to,
+            from_port=port,
         )
-        assert take(first, [other]).created == 1
-        flow = Connection(topology.pods["worker"], topology.outside, port=to, from_port=port)
         connections.append(flow)
         assert flow.server.getpeername()[1] != port
         changes = watch.turn()

@@ -9,7 +9,7 @@ from itertools import repeat
 import pytest
 
 from outgate.vip.flows import streams as module
-from outgate.vip.flows.errors import FrameRefused
+from outgate.vip.flows.errors import FrameRefused, TableRefused
 from outgate.vip.flows.framing import framed
 from outgate.vip.flows.streams import Event, Lost, Received, Sent, Streams
 
@@ -137,6 +137,20 @@ def test_what_is_given_up_is_closed(two: tuple[Streams, Streams]) -> None:
             now += module.PATIENCE + 1
 
     assert closed == [True]
+
+
+def test_what_can_not_be_read_ends_its_stream_only(two: tuple[Streams, Streams]) -> None:
+    a, b = two
+
+    def listing() -> Iterator[bytes]:
+        yield b"one"
+        raise TableRefused("no more")
+
+    send(a, b, listing())
+
+    events = turn_until(lambda events: len(events) == 2, a, b)
+
+    assert Received("a", b"one") in events and Lost("b", "no more") in events
 
 
 def test_nobody_listening_is_told(two: tuple[Streams, Streams]) -> None:
