@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from outgate.daemon.netlink import NETFILTER, Netlink
 from outgate.vip.gate import messages
-from outgate.vip.gate.model import Change, Family
+from outgate.vip.gate.model import Change
 
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; need CAP_NET_ADMIN
 _BUFFER = 8 << 20  # bytes: a transaction of some ten thousand addresses
@@ -66,7 +66,7 @@ class Channel:
 
     def generation(self) -> int:
         """The number of the host's ruleset: one more after each transaction, whoever's it is."""
-        request = messages.family_request(Family.INET)
+        request = messages.generation_request()
         length = _HEADER.size + len(request)
         serial, self._serial = self._serial, self._serial + 1
         self._socket.send(_HEADER.pack(length, messages.GET_GENERATION, 1, serial, 0) + request)

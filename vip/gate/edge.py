@@ -46,7 +46,10 @@ class Gate(Protocol):
         """
 
     def check(self) -> bool:
-        """Whether somebody had tampered with the rules or the sets; they are right again."""
+        """Whether somebody had tampered with the rules or the sets; they are right again.
+
+        For each turn of the loop: rules are noticed at the next one, elements within 2 s.
+        """
 
     def remove(self) -> None:
         """Takes everything away: nothing is gated any more."""

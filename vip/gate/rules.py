@@ -142,7 +142,7 @@ def gateway(number: int) -> str:
         for line in (
             f"add counter {family.word} {TABLE} {counters}",
             f"add set {family.word} {TABLE} {alive(number)} "
-            "{ type ether_type; flags timeout; size 8; }",
+            "{ type ether_type; flags timeout; size 64; }",
             f"add chain {family.word} {TABLE} {chain(number)}",
             f"flush chain {family.word} {TABLE} {chain(number)}",
             f"add rule {family.word} {TABLE} {chain(number)} meta protocol @{alive(number)} accept",
