@@ -34,4 +34,5 @@ BENCHMARKS = (
     Benchmark("memory", "memory and start of agent and vip, idle and in a large cluster"),
     Benchmark("gateway-scale", "CPU and memory at the gateway with 100 to 100,000 pods behind it"),
     Benchmark("failover", "how long an address is away, against keepalived", seconds=3600),
+    Benchmark("planned-move", "what a move of an address does to 200 TCP flows", seconds=1800),
 )

@@ -10,8 +10,9 @@ from bench.failover.bare import cluster, segment
 from bench.failover.contestant import Contestant
 from bench.failover.keepalived import DEFAULTS, TUNED, Keepalived
 from bench.failover.outgate import OutgateCluster
-from bench.failover.rounds import Outcome, watched
+from bench.failover.rounds import Outcome, Rounds
 from bench.failover.settings import Settings, from_environment
+from bench.failover.sight import watched
 from bench.failover.summary import figures
 from bench.figures import Figure
 from outgate.lab import Lab, Options
@@ -30,7 +31,9 @@ def run() -> tuple[Figure, ...]:
 def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
     """By fault and contestant, the outcome of each round."""
     outcomes: dict[str, dict[str, list[Outcome]]] = {}
-    with watched(lab, contestants(lab, wanted.systems)) as rounds:
+    systems = contestants(lab, wanted.systems)
+    with watched(lab, systems) as sight:
+        rounds = Rounds(lab, systems, sight)
         for kind in wanted.faults:
             by_name = outcomes[kind.value] = {name: [] for name in wanted.systems}
             for number in range(wanted.rounds):

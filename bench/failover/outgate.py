@@ -49,12 +49,12 @@ def policy() -> dict[str, Any]:
     }
 
 
-def pod(node: str) -> dict[str, Any]:
+def pod(node: str, name: str = POD) -> dict[str, Any]:
     """A pod that talks to the outside, on that node."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": POD, "namespace": "default", "labels": {"app": POD}},
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": POD}},
         "spec": {
             "nodeName": node,
             "terminationGracePeriodSeconds": 0,
@@ -70,7 +70,8 @@ def pod(node: str) -> dict[str, Any]:
 class OutgateCluster:
     """The contestant. values: of the chart, `--set` form.
 
-    The pod is on a worker, so that its packets reach the gateway by the tunnel.
+    The pods are on a worker, so that their packets reach the gateway by the tunnel; the first one
+    is probed from.
     """
 
     name = "outgate"
@@ -81,19 +82,22 @@ class OutgateCluster:
         *,
         report: Callable[[str], None] = lambda _: None,
         values: tuple[str, ...] = (),
+        pods: tuple[str, ...] = (POD,),
     ) -> None:
         self._lab = lab
         self._report = report
         self._values = values
+        self.pods = pods
         self._worker = next(h.name for h in lab.topology.nodes if h.role is Role.WORKER)
         self.address = IPv4Address("0.0.0.0")
 
     def start(self) -> None:
         """Install it; the outside sees the pod with the address when this returns."""
         product.install(self._lab, product.load(self._lab, self._report), values=self._values)
-        items = [gateway(), policy(), pod(self._worker)]
+        items = [gateway(), policy(), *(pod(self._worker, name) for name in self.pods)]
         self._lab.apply({"apiVersion": "v1", "kind": "List", "items": items})
-        self._lab.kubectl("wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=60s")
+        waited = [f"pod/{name}" for name in self.pods]
+        self._lab.kubectl("wait", *waited, "--for=condition=Ready", "--timeout=60s")
         self.address = IPv4Address(
             self._lab.wait("the policy's address", self._promised, timeout=_SECONDS)
         )
@@ -106,7 +110,7 @@ class OutgateCluster:
         """The pod asks the outside, by the gateway, and is answered."""
         return Probe(
             How.UDP,
-            str(self._lab.pod_netns(POD)),
+            str(self._lab.pod_netns(self.pods[0])),
             str(self._lab.outside),
             server=str(self._lab.paths.netns(OUTSIDE)),
             port=PORT,
@@ -132,4 +136,5 @@ class OutgateCluster:
         return str(ip_address(address)) if address else ""
 
     def _serves(self) -> bool:
-        return self._lab.probe(POD, "udp", timeout=1.0).source == self.address
+        answers = (self._lab.probe(name, "udp", timeout=1.0) for name in self.pods)
+        return all(answer.source == self.address for answer in answers)

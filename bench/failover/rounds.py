@@ -7,14 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from bench.failover import watch
-from bench.failover.contestant import Contestant, arp
-from bench.failover.listener import Listener
-from bench.failover.watch import Span, Together, Track
+from bench.failover.contestant import Contestant
+from bench.failover.sight import ECHO, Sight, Tracks
+from bench.failover.watch import Span, Together
 from outgate.lab import Lab, LabTimeout, passing
 from outgate.lab.passing import Fault, Kind
-
-STEADY = 0.5
-"""Seconds of nothing but answers by which a state is known to last: five heartbeats."""
 
 WATCHED = 6.0
 """Seconds that a fault lasts at least: keepalived takes 3.6 of them by default."""
@@ -27,9 +24,6 @@ AFTER = 2.0
 
 PLACING = 120.0
 """Seconds until all hold again what they should; a deposed node's settling is in it."""
-
-ECHO = 0.2
-"""Seconds after which a probe of the data path counts as lost, if nothing has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +45,6 @@ class Outcome:
     blind: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tracks:
-    """What the observer says of one contestant."""
-
-    arp: Track
-    data: Track
-
-
 def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outcome:
     """What the tracks say of a fault and of the time after it. Pure."""
     whole = Span(during.start, after.end)
@@ -78,17 +64,11 @@ def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outco
 class Rounds:
     """The contestants in one lab, watched by one observer."""
 
-    def __init__(self, lab: Lab, contestants: Sequence[Contestant], listener: Listener) -> None:
+    def __init__(self, lab: Lab, contestants: Sequence[Contestant], sight: Sight) -> None:
         self._lab = lab
         self._contestants = contestants
-        self._listener = listener
+        self._sight = sight
         self._random = random.Random(1)  # where within a heartbeat a fault falls
-        self._nodes = {int(host.mac.replace(":", ""), 16): host.name for host in lab.topology.nodes}
-
-    def tracks(self, one: Contestant) -> Tracks:
-        """What is known of a contestant so far."""
-        tracks = self._listener.tracks
-        return Tracks(tracks[f"{one.name}-arp"], tracks[one.name])
 
     def round(self, kind: Kind) -> Mapping[str, Outcome]:
         """Let a fault happen to who holds the addresses: what came of it, by contestant.
@@ -100,7 +80,10 @@ class Rounds:
             one.place(victim)
         self._lab.wait(
             f"all addresses to be served by {victim}",
-            lambda: all(self._holder(one) == victim and self._serves(one) for one in self._all),
+            lambda: all(
+                self._sight.holder(one) == victim and self._sight.serves(one)
+                for one in self._contestants
+            ),
             timeout=PLACING,
             interval=0.05,
         )
@@ -115,24 +98,19 @@ class Rounds:
         during = Span(start, end - ECHO)
         after = Span(healed, time.monotonic())
         return {
-            one.name: outcome(self.tracks(one), during, after, address=int(one.address))
+            one.name: outcome(self._sight.tracks(one), during, after, address=int(one.address))
             for one in self._contestants
         }
-
-    @property
-    def _all(self) -> Sequence[Contestant]:
-        self._listener.check()
-        return self._contestants
 
     def _victim(self) -> str:
         """The node that some contestant is held to; else the first."""
         self._lab.wait(
             "the addresses that nobody places to be held",
-            lambda: all(self._holder(one) for one in self._all if one.leader("x")),
+            lambda: all(self._sight.holder(one) for one in self._contestants if one.leader("x")),
             timeout=PLACING,
         )
-        leaders = (one.leader(self._holder(one)) for one in self._contestants)
-        return next((node for node in leaders if node), min(self._nodes.values()))
+        leaders = (one.leader(self._sight.holder(one)) for one in self._contestants)
+        return next((node for node in leaders if node), self._lab.topology.nodes[0].name)
 
     def _watch(self, start: float) -> None:
         """Until all serve again, at most `PATIENCE`: who does not then has the whole time."""
@@ -146,7 +124,8 @@ class Rounds:
             self._lab.wait(
                 "all addresses to be served",
                 lambda: all(
-                    self._holder(one, sole=False) and self._serves(one) for one in self._all
+                    self._sight.holder(one, sole=False) and self._sight.serves(one)
+                    for one in self._contestants
                 ),
                 timeout=max(start + PATIENCE - time.monotonic(), 0.1),
                 interval=0.05,
@@ -163,33 +142,3 @@ class Rounds:
             else:
                 stack.enter_context(passing.happening(self._lab, Fault(kind, node)))
             yield
-
-    def _holder(self, one: Contestant, *, sole: bool = True) -> str:
-        """The node that answers for the address, steadily; "" if none does, or if not only one."""
-        last = self._last(self.tracks(one).arp)
-        whose = {answer.who for answer in last.answers}
-        if watch.outages(last, end=0) or not whose or (sole and len(whose) > 1):
-            return ""
-        return self._nodes.get(min(whose), "")
-
-    def _serves(self, one: Contestant) -> bool:
-        last = self._last(self.tracks(one).data)
-        return bool(last.sent) and not watch.outages(last, end=0)
-
-    @staticmethod
-    def _last(track: Track) -> Track:
-        now = time.monotonic() - ECHO
-        return track.during(Span(now - STEADY, now))
-
-
-@contextmanager
-def watched(lab: Lab, contestants: Sequence[Contestant]) -> Iterator[Rounds]:
-    """Start the contestants and the observer."""
-    with ExitStack() as stack:
-        for one in contestants:
-            stack.callback(one.stop)
-            one.start()
-        data = {one.name: one.data_path() for one in contestants}
-        asked = {f"{one.name}-arp": arp(lab, one.address) for one in contestants}
-        listener = stack.enter_context(Listener({**data, **asked}))
-        yield Rounds(lab, contestants, listener)

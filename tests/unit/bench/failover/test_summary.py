@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from bench.failover.rounds import Outcome, Tracks, outcome
+from bench.failover.rounds import Outcome, outcome
+from bench.failover.sight import Tracks
 from bench.failover.summary import figures
 from bench.failover.watch import Answer, Span, Together, Track
 
