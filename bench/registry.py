@@ -35,4 +35,5 @@ BENCHMARKS = (
     Benchmark("gateway-scale", "CPU and memory at the gateway with 100 to 100,000 pods behind it"),
     Benchmark("failover", "how long an address is away, against keepalived", seconds=3600),
     Benchmark("planned-move", "what a move of an address does to 200 TCP flows", seconds=1800),
+    Benchmark("many-addresses", "1,000 addresses on a node that is cut off", seconds=1800),
 )

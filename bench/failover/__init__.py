@@ -34,15 +34,15 @@ def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
     systems = contestants(lab, wanted.systems)
     with watched(lab, systems) as sight:
         rounds = Rounds(lab, systems, sight)
-        for kind in wanted.faults:
-            by_name = outcomes[kind.value] = {name: [] for name in wanted.systems}
+        for case in wanted.faults:
+            by_name = outcomes[case.name] = {name: [] for name in wanted.systems}
             for number in range(wanted.rounds):
                 began = time.monotonic()
-                for name, outcome in rounds.round(kind).items():
+                for name, outcome in rounds.round(case.kind, amid=case.amid).items():
                     by_name[name].append(outcome)
                 said = ", ".join(f"{n} {o[-1].unserved * 1e3:.0f} ms" for n, o in by_name.items())
                 took = time.monotonic() - began
-                print(f"{kind.value} {number + 1}: {said} ({took:.0f} s)", flush=True)
+                print(f"{case.name} {number + 1}: {said} ({took:.0f} s)", flush=True)
     return outcomes
 
 

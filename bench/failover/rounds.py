@@ -22,6 +22,9 @@ PATIENCE = 60.0
 AFTER = 2.0
 """Seconds watched after a fault: of two that had not heard of each other, one gives way."""
 
+AMID = 3.0
+"""Seconds that a fault has been there when the next one comes: all have noticed."""
+
 PLACING = 120.0
 """Seconds until all hold again what they should; a deposed node's settling is in it."""
 
@@ -70,8 +73,10 @@ class Rounds:
         self._sight = sight
         self._random = random.Random(1)  # where within a heartbeat a fault falls
 
-    def round(self, kind: Kind) -> Mapping[str, Outcome]:
+    def round(self, kind: Kind, *, amid: Sequence[Kind] = ()) -> Mapping[str, Outcome]:
         """Let a fault happen to who holds the addresses: what came of it, by contestant.
+
+        amid: faults that have come before, and go after it.
 
         LabTimeout if some contestant can't be brought to begin the round.
         """
@@ -87,12 +92,16 @@ class Rounds:
             timeout=PLACING,
             interval=0.05,
         )
-        time.sleep(self._random.random())  # the figure: faults come at any time of a heartbeat
-        start = time.monotonic()
-        with self._fault(kind, victim):
-            self._watch(start)
-            end = time.monotonic()
-        healed = time.monotonic()
+        with ExitStack() as before:
+            for one_more in amid:
+                before.enter_context(self._fault(one_more, victim))
+            # the figure: faults come at any time of a heartbeat
+            time.sleep((AMID if amid else 0.0) + self._random.random())
+            start = time.monotonic()
+            with self._fault(kind, victim):
+                self._watch(start)
+                end = time.monotonic()
+            healed = time.monotonic()
         time.sleep(AFTER)
         # what was sent last may still be on its way
         during = Span(start, end - ECHO)

@@ -26,11 +26,24 @@ POSSIBLE = (
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """A fault that is measured, and those that are there already when it comes."""
+
+    kind: Kind
+    amid: tuple[Kind, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As it is asked for: what comes last is measured."""
+        return "+".join(kind.value for kind in (*self.amid, self.kind))
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """rounds: of each fault. systems: the contestants' names; a lab runs if `outgate` is one."""
 
     rounds: int = ROUNDS
-    faults: tuple[Kind, ...] = FAULTS
+    faults: tuple[Case, ...] = tuple(Case(kind) for kind in FAULTS)
     systems: tuple[str, ...] = SYSTEMS
 
 
@@ -45,9 +58,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     if rounds < 1:
         raise ValueError(f"OUTGATE_FAILOVER_ROUNDS must be at least 1, not {rounds}")
     possible = {kind.value: kind for kind in POSSIBLE}
-    _known("FAULTS", faults, possible)
+    _known("FAULTS", [one for fault in faults for one in fault.split("+")], possible)
     _known("SYSTEMS", systems, SYSTEMS)
-    return Settings(rounds, tuple(possible[fault] for fault in faults), tuple(systems))
+    cases = ([possible[one] for one in fault.split("+")] for fault in faults)
+    return Settings(
+        rounds, tuple(Case(kinds[-1], tuple(kinds[:-1])) for kinds in cases), tuple(systems)
+    )
 
 
 def _words(environment: Mapping[str, str], name: str, default: Iterable[str]) -> list[str]:

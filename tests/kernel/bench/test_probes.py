@@ -11,6 +11,7 @@ from bench.failover import watch
 from bench.failover.bare import segment
 from bench.failover.listener import Listener
 from bench.failover.observer import How, Probe
+from bench.failover.sweep import Sweep
 from bench.failover.watch import Span
 from bench.flows.continuity import goes_on, silence
 from bench.flows.crowd import Crowd, wanted
@@ -97,3 +98,14 @@ def test_flows_speak_both_ways_until_they_are_ended(lab: Lab) -> None:
     assert all(goes_on(one, span) for one in ended)
     assert max(silence(one, span) for one in ended) < 0.6
     assert not any(one.remapped for one in ended)  # nobody translates here
+
+
+def test_a_sweep_tells_who_answers_for_each_address_and_misses_those_of_nobody(lab: Lab) -> None:
+    sweep = Sweep(lab.paths.netns("router"), source=IPv4Address("172.30.0.1"))
+    own, other, nobodys = (IPv4Address(f"172.30.0.{number}") for number in (11, 12, 99))
+    try:
+        taken = sweep.until_taken([own, other, nobodys], seconds=0.5)
+        assert {address: one.mac for address, one in taken.items()} == {own: MAC, other: MAC + 1}
+        assert set(sweep.until_taken([own, other], but={MAC}, seconds=0.5)) == {other}
+    finally:
+        sweep.close()

@@ -10,6 +10,8 @@ from kernel.lab.wires import heard, segment, sleeper
 from outgate.lab import Lab, LabError, cgroups, faults, passing, processes
 from outgate.lab.passing import Fault, Kind, happening
 
+pytestmark = pytest.mark.kernel
+
 HOSTS = ("cp", "gw1", "gw2", "w1", "router")
 EVERYTHING = frozenset(permutations(HOSTS, 2))
 FROM_GW1 = frozenset(("gw1", other) for other in HOSTS if other != "gw1")

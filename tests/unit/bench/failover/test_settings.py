@@ -1,6 +1,6 @@
 import pytest
 
-from bench.failover.settings import Settings, from_environment
+from bench.failover.settings import Case, Settings, from_environment
 from outgate.lab.passing import Kind
 
 
@@ -13,15 +13,18 @@ def test_faults_and_systems_are_chosen_by_their_names() -> None:
     chosen = from_environment(
         {
             "OUTGATE_FAILOVER_ROUNDS": "2",
-            "OUTGATE_FAILOVER_FAULTS": "deaf,mute",
+            "OUTGATE_FAILOVER_FAULTS": "deaf,api-stopped+cut-off",
             "OUTGATE_FAILOVER_SYSTEMS": "keepalived",
         }
     )
-    assert chosen == Settings(2, (Kind.DEAF, Kind.MUTE), ("keepalived",))
+    amid = Case(Kind.CUT_OFF, (Kind.API_STOPPED,))
+    assert amid.name == "api-stopped+cut-off"
+    assert chosen == Settings(2, (Case(Kind.DEAF), amid), ("keepalived",))
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("ROUNDS", "0"), ("FAULTS", "flood"), ("SYSTEMS", "outgate,carp")]
+    ("name", "value"),
+    [("ROUNDS", "0"), ("FAULTS", "flood"), ("FAULTS", "deaf+flood"), ("SYSTEMS", "outgate,carp")],
 )
 def test_what_there_is_not_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"OUTGATE_FAILOVER_{name}"):
