@@ -82,6 +82,7 @@ def test_without_refreshes_the_last_answer_comes_before_the_lease_and_the_margin
     world: World, address: IPAddress
 ) -> None:
     first, _, outside = world
+    assert outside.who_has(address) == set()  # which also imports scapy, for longer than a lease
     # As of a process that is stopped: not one more word.
     until = first.claim(0.25)
     last = 0.0
@@ -89,7 +90,7 @@ def test_without_refreshes_the_last_answer_comes_before_the_lease_and_the_margin
         outside.question(address)
         for when, _ in outside.answers(address, within=0.003):
             last = when
-    assert until - 0.05 < last < until + MARGIN
+    assert until - 0.1 < last < until + MARGIN
 
 
 def test_a_refresh_keeps_it_alive_and_never_revives_what_has_lapsed(world: World) -> None:
