@@ -175,6 +175,7 @@ def _common(prefix: str, moves: Sequence[Move]) -> Iterator[Figure]:
     yield Figure(f"{prefix}silent-worst", max(silences), "ms")
     yield Figure(f"{prefix}ended-pushed", sum(move.toll.pushed for move in moves), "flows")
     yield Figure(f"{prefix}ended-remapped", sum(move.toll.remapped for move in moves), "flows")
+    yield Figure(f"{prefix}ended-reset", sum(move.toll.reset for move in moves), "flows")
     remaps = sum(move.toll.remaps for move in moves) / len(moves)
     yield Figure(f"{prefix}remapped", remaps, "flows", better="higher")
     yield Figure(f"{prefix}rounds", len(moves), "", better="higher")

@@ -42,13 +42,14 @@ def silence(flow: Flow, span: Span) -> float:
 class Toll:
     """What a move did to the flows. ended: of which so many did not go on; the same of those that
     the server pushed, and of those whose port was remapped, of whom there were `remaps`.
-    silences: of those that went on.
+    reset: ended by a packet that said so, not by silence. silences: of those that went on.
     """
 
     flows: int
     ended: int
     pushed: int
     remapped: int
+    reset: int
     remaps: int
     silences: tuple[float, ...]
 
@@ -61,6 +62,7 @@ def toll(flows: Sequence[Flow], span: Span) -> Toll:
         ended=len(ended),
         pushed=sum(flow.pushed for flow in ended),
         remapped=sum(flow.remapped for flow in ended),
+        reset=sum(bool(flow.broken) for flow in ended),
         remaps=sum(flow.remapped for flow in flows),
         silences=tuple(silence(flow, span) for flow in flows if goes_on(flow, span)),
     )

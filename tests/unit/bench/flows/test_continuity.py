@@ -63,9 +63,11 @@ def test_the_toll_tells_which_kinds_of_flows_ended() -> None:
         flow(pushed=True, broken="reset"),
         flow(remapped=True, broken="reset"),
         flow(remapped=True),
+        flow([]),
     ]
     told = toll(flows, SPAN)
-    assert (told.flows, told.ended, told.pushed, told.remapped, told.remaps) == (4, 2, 1, 1, 2)
+    assert (told.flows, told.ended, told.pushed, told.remapped, told.remaps) == (5, 3, 1, 1, 2)
+    assert told.reset == 2
     assert told.silences == pytest.approx((0.1, 0.1))
 
 
