@@ -5,19 +5,17 @@ the first frame, or before by `warm`); address and MAC are patched in, since bui
 costs 0.7 ms and a failover may announce thousands.
 """
 
+import contextlib
 import socket
-import struct
 import subprocess
 import sys
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from outgate.api.view import IPAddress
 from outgate.vip.errors import WireRefused
-
-ETH_P_ALL = 0x0003  # linux/if_ether.h; only sent with, nothing is received
 
 ETHER_SOURCE = slice(6, 12)
 ARP_SENDER_MAC = slice(22, 28)  # Ethernet 14, RFC 826: sender hardware address at 8
@@ -29,8 +27,23 @@ NA_CHECKSUM = slice(56, 58)  # Ethernet 14, IPv6 40, RFC 4443 §2.1: checksum at
 NA_TARGET = slice(62, 78)  # RFC 4861 §4.4: target address at 8 of the ICMPv6 message
 NA_MAC = slice(80, 86)  # RFC 4861 §4.6.1: the option's link-layer address at 2
 
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h; needs CAP_NET_ADMIN
+_SEND_BUFFER = 4 << 20
+"""Bytes; a waiting frame takes some 0.8 KB: all frames of 2,000 addresses."""
+
 BUILD_SECONDS = 60
 """That the process which builds templates may take: on a busy node, seconds."""
+
+
+class Templates(NamedTuple):
+    """Frames about the address 0 at the MAC 0, to be patched: `outgate.vip.frames` builds them."""
+
+    request: bytes
+    reply: bytes
+    advertisement: bytes
+    solicitation: bytes
+    echo4: bytes
+    echo6: bytes
 
 
 def frames(address: IPAddress, mac: str) -> tuple[bytes, ...]:
@@ -41,15 +54,15 @@ def frames(address: IPAddress, mac: str) -> tuple[bytes, ...]:
     override flag (RFC 4861 §7.2.6) to all nodes.
     Raises WireRefused if the templates can't be built.
     """
-    request, reply, advertisement = _templates()
+    built = templates()
     hardware = bytes.fromhex(mac.replace(":", ""))
     if isinstance(address, IPv4Address):
         # A receiver takes the reply form as gratuitous only if both MACs are the sender's (Linux).
         return (
-            _arp(request, address, hardware),
-            _arp(reply, address, hardware, target=hardware),
+            _arp(built.request, address, hardware),
+            _arp(built.reply, address, hardware, target=hardware),
         )
-    return (_advertisement(advertisement, address, hardware),)
+    return (_advertisement(built.advertisement, address, hardware),)
 
 
 def warm() -> None:
@@ -57,7 +70,7 @@ def warm() -> None:
 
     Raises WireRefused if that can't be done.
     """
-    _templates()
+    templates()
 
 
 def _arp(template: bytes, address: IPv4Address, mac: bytes, *, target: bytes = bytes(6)) -> bytes:
@@ -69,20 +82,27 @@ def _arp(template: bytes, address: IPv4Address, mac: bytes, *, target: bytes = b
 
 
 def _advertisement(template: bytes, address: IPv6Address, mac: bytes) -> bytes:
-    """The address stands twice in the checksummed bytes, the MAC once: add them (RFC 1624)."""
     frame = bytearray(template)
     frame[ETHER_SOURCE] = frame[NA_MAC] = mac
     frame[IP6_SOURCE] = frame[NA_TARGET] = address.packed
-    (checksum,) = struct.unpack("!H", frame[NA_CHECKSUM])
-    total = (~checksum & 0xFFFF) + sum(struct.unpack("!19H", 2 * address.packed + mac))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    frame[NA_CHECKSUM] = struct.pack("!H", ~total & 0xFFFF)
+    add_to_checksum(frame, NA_CHECKSUM, 2 * address.packed + mac)
     return bytes(frame)
 
 
+def add_to_checksum(frame: bytearray, checksum: slice, added: bytes) -> None:
+    """Corrects a checksum for words that were 0 and are not any more (RFC 1624).
+
+    added: those words, each as often as it stands in the checksummed bytes; of even length.
+    """
+    # 0xffff is 0 in ones' complement: the bytes as one big number are the sum of their words.
+    total = (int.from_bytes(frame[checksum]) ^ 0xFFFF) + int.from_bytes(added) % 0xFFFF
+    total = (total & 0xFFFF) + (total >> 16)
+    frame[checksum] = ((total & 0xFFFF) ^ 0xFFFF).to_bytes(2)
+
+
 @cache
-def _templates() -> tuple[bytes, ...]:
+def templates() -> Templates:
+    """What scapy builds, once in a process' life. Raises WireRefused if that can't be done."""
     build = [sys.executable, "-I", "-m", "outgate.vip.frames"]
     try:
         built = subprocess.run(
@@ -93,7 +113,7 @@ def _templates() -> tuple[bytes, ...]:
         raise WireRefused(f"no frames are built: {words[-1]}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise WireRefused(f"no frames are built: {error}") from error
-    return tuple(map(bytes.fromhex, built.stdout.split()))
+    return Templates(*map(bytes.fromhex, built.stdout.split()))
 
 
 class Wire(Protocol):
@@ -103,26 +123,70 @@ class Wire(Protocol):
         """Sends the address's frames. Raises WireRefused if the link takes none."""
 
 
+class LinkSockets:
+    """One kept AF_PACKET socket for each link that is sent on (needs CAP_NET_RAW).
+
+    Bound, since naming the link with each frame costs a system call more. Nothing is received, and
+    nothing is waited for: a link whose queue is full refuses.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+
+    def send(self, frame: bytes, *, interface: str) -> None:
+        """Sends a whole frame on the link. Raises OSError."""
+        kept = self._sockets.get(interface)
+        if kept is not None:
+            try:
+                kept.send(frame)
+            except BlockingIOError:
+                raise  # the queue is full, the socket is fine
+            except OSError:
+                self._sockets.pop(interface).close()  # perhaps it is another link of that name now
+            else:
+                return
+        self._bound(interface).send(frame)
+
+    def _bound(self, interface: str) -> socket.socket:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        try:
+            # Without CAP_NET_ADMIN the system's limit has to do: slower links then refuse sooner.
+            with contextlib.suppress(PermissionError):
+                made.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
+            made.bind((interface, 0))
+        except OSError:
+            made.close()
+            raise
+        self._sockets[interface] = made
+        return made
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        while self._sockets:
+            self._sockets.popitem()[1].close()
+
+
 class RawWire:
-    """Sends on real links by one kept AF_PACKET socket (needs CAP_NET_RAW)."""
+    """Announces on real links, by raw sockets that are kept (needs CAP_NET_RAW)."""
 
     def __init__(self) -> None:
         try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
         except OSError as error:
             raise WireRefused(f"no raw socket (is CAP_NET_RAW missing?): {error}") from error
+        self._sockets = LinkSockets()
 
     def announce(self, address: IPAddress, *, interface: str, mac: str) -> None:
         """Sends the address's frames on the link. Raises WireRefused."""
         try:
             for frame in frames(address, mac):
-                self._socket.sendto(frame, (interface, ETH_P_ALL))
+                self._sockets.send(frame, interface=interface)
         except OSError as error:
             raise WireRefused(f"announce {address} on {interface}: {error}") from error
 
     def close(self) -> None:
-        """Closes the socket."""
-        self._socket.close()
+        """Closes the sockets."""
+        self._sockets.close()
 
     def __enter__(self) -> Self:
         return self
