@@ -68,11 +68,12 @@ class Api(Protocol):
         label_selector: str = "",
         limit: int = 500,
         resource_version: str = "",
+        timeout: float | None = None,
     ) -> Iterator[Page]:
         """`list`, page by page, objects undecoded.
 
         `resource_version` "0" lets the server answer from its cache: cheap for it, perhaps a
-        little old, and all on one page.
+        little old, and all on one page. `timeout` is for each page; with a limit of 0 there is one.
         """
 
     def watch(

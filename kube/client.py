@@ -109,6 +109,7 @@ class Client:
         label_selector: str = "",
         limit: int = 500,
         resource_version: str = "",
+        timeout: float | None = None,
     ) -> Iterator[Page]:
         """See `Api.pages`."""
         target = wire.path(kind, namespace=namespace)
@@ -118,7 +119,8 @@ class Client:
         if resource_version:
             query.append(("resourceVersion", resource_version))
         while True:
-            page = _read(wire.decode_page, self._call("GET", target, query=query), "GET", target)
+            raw = self._call("GET", target, query=query, timeout=timeout)
+            page = _read(wire.decode_page, raw, "GET", target)
             yield page
             if not page.next:
                 return
@@ -143,7 +145,7 @@ class Client:
             ("resourceVersion", resource_version),
             ("timeoutSeconds", str(watch_seconds())),
         ]
-        response = self._send("GET", target, query=query, read_timeout=self._silence)
+        response = self._send("GET", target, query=query, timeout=_silent_for(self._silence))
         return Stream(response, f"watch {target}")
 
     def create(self, kind: Kind[W], body: Mapping[str, Any], *, timeout: float | None = None) -> W:
@@ -248,7 +250,7 @@ class Client:
             query=query,
             body=body,
             content_type=content_type,
-            read_timeout=timeout or REQUEST_TIMEOUT,
+            timeout=_within(timeout or REQUEST_TIMEOUT),
         )
         try:
             return response.data
@@ -263,7 +265,7 @@ class Client:
         query: Query = (),
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        read_timeout: float,
+        timeout: urllib3.Timeout,
     ) -> urllib3.HTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": self._agent}
         authorization = self._access.authorization()
@@ -279,9 +281,7 @@ class Client:
                 f"{self._access.server}{target}{asked}",
                 headers=headers,
                 body=None if body is None else wire.encode(body),
-                timeout=urllib3.Timeout(
-                    connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout
-                ),
+                timeout=timeout,
                 preload_content=False,
                 # urllib3's own retries sleep through a Retry-After, deaf to our stop. All of our
                 # callers are loops that try again anyway.
@@ -302,6 +302,15 @@ def _read(decode: Callable[[bytes], T], raw: bytes, method: str, target: str) ->
         return decode(raw)
     except Malformed as error:
         raise ApiRefused(f"{method} {target}: the answer can't be read: {error}") from error
+
+
+def _within(seconds: float) -> urllib3.Timeout:
+    """Connecting takes its part of the time that there is until the answer begins."""
+    return urllib3.Timeout(connect=min(CONNECT_TIMEOUT, seconds), read=seconds, total=seconds)
+
+
+def _silent_for(seconds: float) -> urllib3.Timeout:
+    return urllib3.Timeout(connect=min(CONNECT_TIMEOUT, seconds), read=seconds)
 
 
 def _refusal(response: urllib3.HTTPResponse, text: bytes, method: str, target: str) -> Exception:

@@ -183,6 +183,7 @@ class FakeApi:
         label_selector: str = "",
         limit: int = 500,
         resource_version: str = "",
+        timeout: float | None = None,
     ) -> Iterator[Page]:
         """See `Api.pages`."""
         selects = matcher(

@@ -19,7 +19,7 @@ import structlog
 
 from outgate.api.core import Lease
 from outgate.api.kinds import LEASE
-from outgate.kube import election
+from outgate.kube import election, wire
 from outgate.kube.api import Api
 from outgate.kube.election import Belief, Record, Timing
 from outgate.kube.errors import ApiConflict, ApiError, ApiNotFound
@@ -181,7 +181,7 @@ class LeaderElection:
         return self._timing.renew_deadline / 2
 
     def _body(self, *, holder: str, taken: bool) -> dict[str, Any]:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = wire.micro_time(datetime.now(UTC))
         if self._object is None:
             metadata: object = {"name": self._lease, "namespace": self._namespace}
             transitions, acquired = 0, now

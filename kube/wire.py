@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -162,6 +163,11 @@ def full_body(
     if namespace:
         metadata["namespace"] = namespace
     return {**plain, "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+
+
+def micro_time(wall: datetime) -> str:
+    """A time as `metav1.MicroTime`."""
+    return wall.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

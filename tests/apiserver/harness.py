@@ -76,7 +76,7 @@ class ApiServer:
                 "--advertise-address=127.0.0.1",
                 f"--cert-dir={self._folder}/certs",
                 f"--token-auth-file={self._folder}/tokens",
-                "--authorization-mode=AlwaysAllow",
+                "--authorization-mode=RBAC",
                 "--disable-admission-plugins=ServiceAccount",
                 "--service-cluster-ip-range=198.51.100.0/24",
                 "--service-account-issuer=https://kubernetes.default.svc",

@@ -66,7 +66,8 @@ class Record:
 
     epoch: `leaseTransitions`. inside: `holderIdentity` is the node itself (deposed: empty).
     term: `leaseDurationSeconds`, rounded up; 0 written as an annotation: what its node relies on.
-    version: `resourceVersion`, "" of one that is not written yet. boot: of the process that wrote.
+    version: `resourceVersion` and uid, "" of one that is not written yet. boot: of the process
+    that wrote.
     """
 
     gateway: str
