@@ -33,19 +33,29 @@ class SegmentLan:
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.hosts: dict[str, Namespace] = {}
-        lan = self._made("lan", stack)
-        lan.ip("link add br0 up type bridge mcast_snooping 0")
+        self._lan = self._made("lan", stack)
+        self._lan.ip("link add br0 up type bridge mcast_snooping 0")
         for host in HOSTS:
             made = self.hosts[host] = self._made(host, stack)
             # Solicitations are sent from a link-local address, which would be tentative for 1 s.
             made.sysctl({f"ipv6/conf/{one}/accept_dad": 0 for one in ("all", "default")})
-            lan.ip(f"link add {host} up type veth peer name eth0 netns {made.name}")
-            lan.ip(f"link set {host} master br0")
+            self._plug(host)
             made.ip(
                 f"link set eth0 address {mac(host)} up",
                 f"addr add {own(host, 4)}/24 dev eth0",
                 f"addr add {own(host, 6)}/64 dev eth0 nodad",
             )
+
+    def _plug(self, host: str) -> None:
+        peer = f"eth0 netns {self.hosts[host].name}"
+        self._lan.ip(
+            f"link add {host} up type veth peer name {peer}", f"link set {host} master br0"
+        )
+
+    def swap(self, host: str) -> None:
+        """The host's link goes, and another of its name comes, which is down."""
+        self._lan.ip(f"link del {host}")
+        self._plug(host)
 
     def _made(self, role: str, stack: contextlib.ExitStack) -> Namespace:
         made = Namespace(role)
@@ -68,6 +78,12 @@ def started(stack: contextlib.ExitStack, host: str, *, router: bool = True) -> S
     """An edge of the host in whose namespace this thread is."""
     edge = SegmentEdge(settings=QUICK)
     stack.callback(edge.close)
+    know(edge, host, router=router)
+    return edge
+
+
+def know(edge: SegmentEdge, host: str, *, router: bool = True) -> None:
+    """What the loop tells the edge when links change."""
     link = LanLink(
         "eth0",
         mac(host),
@@ -78,7 +94,6 @@ def started(stack: contextlib.ExitStack, host: str, *, router: bool = True) -> S
     )
     refused = edge.know([link], macs=[mac(host)], place=lambda address: "eth0")
     assert refused == {}
-    return edge
 
 
 def drive(

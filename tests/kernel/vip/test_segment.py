@@ -25,7 +25,7 @@ from outgate.vip.engine.actions import CheckReturnPath, Probe
 from outgate.vip.engine.events import ConflictSeen, Probed, ReturnPathChecked
 from outgate.vip.segment import ReturnPathUnknown, SegmentEdge
 from outgate.vip.segment.prober import UNASKED
-from outgate.vip.wire import RawWire, warm
+from outgate.vip.wire import LinkSockets, RawWire, frames, warm
 
 pytestmark = pytest.mark.kernel
 
@@ -306,29 +306,22 @@ def test_frames_of_no_sense_and_a_storm_end_nothing(lan: SegmentLan) -> None:
         edge.hold(BOTH)
 
         def storm() -> None:
-            with RawWire() as wire:
+            with contextlib.closing(LinkSockets()) as sockets:
                 for number in range(3000):
-                    wire.announce(
-                        ip_address("203.0.113.9") if number % 3 else VIP4,
-                        interface="eth0",
-                        mac=mac("stranger"),
-                    )
-                    wire._sockets.send(
-                        os.urandom(12) + b"\x08\x06" + os.urandom(40), interface="eth0"
-                    )
-                    wire._sockets.send(
-                        os.urandom(12) + b"\x86\xdd" + os.urandom(60), interface="eth0"
-                    )
+                    address = ip_address("203.0.113.9") if number % 3 else VIP4
+                    for frame in (
+                        *frames(address, mac("stranger")),
+                        os.urandom(12) + b"\x08\x06" + os.urandom(40),
+                        os.urandom(12) + b"\x86\xdd" + os.urandom(60),
+                    ):
+                        sockets.send(frame, interface="eth0")
 
         lan.hosts["stranger"].inside(storm)
         said = drive(edge, count(1))
         assert said == [ConflictSeen(VIP4, mac("stranger"))]
-        lan.take("second", VIP6)
         edge.hold(())
-
-        def answered(verdict: Probed) -> bool:
-            return verdict.answered == {VIP6: mac("second")}
-
-        assert answered(probed(edge, VIP6)[0])
+        lan.take("second", VIP6)
+        verdict, _ = probed(edge, VIP6)
+        assert verdict.answered == {VIP6: mac("second")}
 
     on_first(lan, body)
