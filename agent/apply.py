@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from outgate.agent.flows import Flow, purge, stale
+from outgate.agent.vip_word import word_of
 from outgate.api.view import DataPathSettings, HeldEgress, IPAddress, NodeView
 from outgate.rules.diff import diff as rules_diff
 from outgate.rules.edge import Kernel as NftKernel
@@ -22,6 +23,7 @@ from outgate.tunnel.diff import diff as mesh_diff
 from outgate.tunnel.edge import Kernel as MeshKernel
 from outgate.tunnel.model import AddLink, Delete, Mesh, Operation
 from outgate.tunnel.plan import plan as mesh_plan
+from outgate.vip.protocol import Word
 
 
 class Flows(Protocol):
@@ -40,10 +42,8 @@ class Flows(Protocol):
 class Vip(Protocol):
     """The vip process: `VipClient`, or a fake."""
 
-    def hold(
-        self, addresses: Iterable[IPAddress], *, interface: str, standby: bool = False
-    ) -> None:
-        """From now on exactly these addresses are to be held."""
+    def tell(self, word: Word) -> None:
+        """What there is to settle with the other nodes, from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +118,16 @@ class Programmer:
         operations = self._operations(mesh)
         only_removals = all(isinstance(each, Delete) for each in operations)
         held = addresses_of(view.held) - own
-        interface, standby = settings.underlay_interface, view.node.mark != 0
+        interface = settings.underlay_interface
         if not only_removals:
             self._apply_mesh(operations, mesh)
         if self._settled is not None and not self._held <= held:
             # Let go before the rules do, so that nobody asks for what is no longer served.
-            self._edges.vip.hold(self._held & held, interface=interface, standby=standby)
+            self._edges.vip.tell(word_of(view, interface=interface, only=self._held))
         remade = any(isinstance(each, AddLink) for each in operations)
         rules = self._apply_rules(planned.ruleset, remade=remade)
         flows = self._restart_flows(view)
-        self._edges.vip.hold(held, interface=interface, standby=standby)
+        self._edges.vip.tell(word_of(view, interface=interface))
         if only_removals:
             self._apply_mesh(operations, mesh)
         moved = len(self._held ^ held)

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from outgate.api.view import DataPathSettings
 from outgate.rules.kernel import NftKernel
 from outgate.tunnel.kernel import MeshKernel
+from outgate.vip.gate.kernel import GateKernel
+from outgate.vip.gate.state_file import PATH as STATE
+from outgate.vip.gate.state_file import StateFile
 from outgate.vip.glance import perhaps_owned
+from outgate.vip.shell.word_file import PATH as WORD
 
 
 def clean_up(settings: DataPathSettings) -> Iterator[str]:
@@ -18,6 +22,7 @@ def clean_up(settings: DataPathSettings) -> Iterator[str]:
     Raises KernelRefused (of rules or tunnel) or AddressRefused at what can't be removed.
     """
     yield from _addresses()
+    yield from _gate()
     yield from _tables()
     yield from _mesh(settings)
 
@@ -31,6 +36,15 @@ def _addresses() -> Iterator[str]:
         for holding in sorted(kernel.observe().owned, key=lambda one: one.sort_key):
             kernel.remove(holding)
             yield f"address {holding.address} on {holding.interface}"
+
+
+def _gate() -> Iterator[str]:
+    with GateKernel(StateFile()) as gate:
+        if gate.there():
+            gate.remove()
+            yield "nftables tables arp and inet outgate_vip"
+    STATE.unlink(missing_ok=True)
+    WORD.unlink(missing_ok=True)
 
 
 def _tables() -> Iterator[str]:

@@ -87,8 +87,10 @@ def _egress(view: Json) -> Iterator[str]:
 
 def _addresses(document: Json, view: Json) -> Iterator[str]:
     said = {one["address"]: one for one in document["addresses"]}
-    held = [(each["id"], address) for each in view["held"] for address in each["addresses"]]
-    yield f"{len(held)} addresses are held here"
+    here = {int(id_) for id_, node in view["nextHops"].items() if node == document["node"]}
+    all_ = [(each["id"], address) for each in view["held"] for address in each["addresses"]]
+    held = [(id_, address) for id_, address in all_ if id_ in here]
+    yield f"{len(held)} addresses are held here; {len(all_) - len(held)} may come to be"
     for id_, address in held:
         match said.get(address):
             case None:

@@ -15,6 +15,15 @@ from outgate.api.policy import PolicyStatus
 from outgate.api.view import EGRESS_ID_MAX, NO_EGRESS, IPAddress
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Holder:
+    """A node that has claimed an address. The greater one is right: the later, and of one epoch
+    the greater name, as the engines decide it."""
+
+    epoch: int
+    node: str
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Egress ids of both families that a pod leaves by; NO_EGRESS where it can't leave.
@@ -35,12 +44,12 @@ class Entry:
 class EgressTable:
     """ids: (gateway, address) → egress id; no address stands for "the gateway node's own".
 
-    holders: egress id → node, for those that have one. addresses: egress id → address.
+    holders: egress id → its holder, for those that have one. addresses: egress id → address.
     problems: entries that could not be read, and why.
     """
 
     ids: Mapping[tuple[str, IPAddress | None], int]
-    holders: Mapping[int, str]
+    holders: Mapping[int, Holder]
     addresses: Mapping[int, IPAddress | None]
     problems: tuple[str, ...]
 
@@ -74,7 +83,7 @@ class EgressTable:
 def egress_table(gateways: Iterable[EgressGateway]) -> EgressTable:
     """Reads all gateways' status. An id that two addresses claim belongs to the first by name."""
     ids: dict[tuple[str, IPAddress | None], int] = {}
-    holders: dict[int, str] = {}
+    holders: dict[int, Holder] = {}
     addresses: dict[int, IPAddress | None] = {}
     problems: list[str] = []
     for gateway in sorted(gateways, key=lambda one: one.metadata.name):
@@ -92,7 +101,7 @@ def egress_table(gateways: Iterable[EgressGateway]) -> EgressTable:
                 ids[name, address] = entry.id
                 addresses[entry.id] = address
                 if entry.node:
-                    holders[entry.id] = entry.node
+                    holders[entry.id] = Holder(entry.epoch, entry.node)
     return EgressTable(ids, holders, addresses, tuple(problems))
 
 

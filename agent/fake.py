@@ -7,6 +7,7 @@ from typing import Self
 from outgate.agent.errors import FlowsRefused
 from outgate.agent.flows import Flow
 from outgate.api.view import IPAddress
+from outgate.vip.protocol import Word
 
 
 class FakeConntrack:
@@ -50,16 +51,22 @@ class FakeConntrack:
 
 
 class FakeVip:
-    """Remembers what it was told to hold."""
+    """Remembers what it was told."""
 
     def __init__(self) -> None:
-        self.addresses: tuple[IPAddress, ...] | None = None
-        self.interface = ""
-        self.standby = False
+        self.words: list[Word] = []
 
-    def hold(
-        self, addresses: Iterable[IPAddress], *, interface: str, standby: bool = False
-    ) -> None:
-        """From now on exactly these addresses are to be held."""
-        self.addresses = tuple(sorted(addresses, key=lambda one: (one.version, int(one))))
-        self.interface, self.standby = interface, standby
+    @property
+    def word(self) -> Word | None:
+        """The last word."""
+        return self.words[-1] if self.words else None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that it was told to settle with others."""
+        groups = self.word.groups if self.word else ()
+        return tuple(address for group in groups for address in group.addresses)
+
+    def tell(self, word: Word) -> None:
+        """What there is to settle with the other nodes."""
+        self.words.append(word)

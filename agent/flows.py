@@ -63,12 +63,14 @@ def purge(before: NodeView | None, after: NodeView, *, left: Iterable[IPAddress]
     if before is None:
         return Purge((), frozenset((*after.pods, *left)), everybody=True)
     held, gone = _held(after), _held(before)
-    changed = sorted(id_ for id_ in held.keys() | gone.keys() if held.get(id_) != gone.get(id_))
-    # No longer held: flows of the tunnel and of local pods are bound to an address that is
-    # elsewhere now. Newly held: local pods' flows are bound for a tunnel that they no longer take.
+    over = {id_ for id_ in gone if held.get(id_) != gone[id_]}
+    # What can't come back: flows of the tunnel and of local pods. What has come here, or gone
+    # elsewhere: local pods' flows, for those are bound for a tunnel that they no longer take, or
+    # to an address that is elsewhere. Those of the tunnel stay: the address may return.
+    moved = (_here(before).keys() ^ _here(after).keys()) - over
     marks = tuple(
-        (id_ << 16, FLOW_ID_MASK) if id_ in gone else (id_ << 16 | LOCAL, FLOW_ID_MASK | LOCAL)
-        for id_ in changed
+        (id_ << 16, FLOW_ID_MASK) if id_ in over else (id_ << 16 | LOCAL, FLOW_ID_MASK | LOCAL)
+        for id_ in sorted(over | moved)
     )
     stale = set() if before.policies == after.policies else _changed(before, after)
     pods = (
@@ -94,7 +96,7 @@ class Verdicts:
 
     def __init__(self, view: NodeView) -> None:
         self._view = view
-        self._held = _held(view)
+        self._held, self._here = _held(view), _here(view)
         # An index in the lower half: it came through the tunnel, and its source is another node's.
         self._indexes = frozenset(peer.index for peer in view.peers)
         self._inside = {
@@ -112,7 +114,7 @@ class Verdicts:
             return True
         if id_ == 0:
             return False
-        held = self._held.get(id_)
+        held = self._here.get(id_)
         if held is None:
             return flow.bound != flow.source
         return flow.bound != (held.ipv4 if flow.source.version == 4 else held.ipv6)
@@ -159,6 +161,11 @@ def stale(flows: Iterable[Flow], purge: Purge, view: NodeView) -> Iterator[Flow]
 
 def _held(view: NodeView) -> Mapping[int, HeldEgress]:
     return {held.id: held for held in view.held}
+
+
+def _here(view: NodeView) -> Mapping[int, HeldEgress]:
+    """Those that local pods leave by from here."""
+    return {held.id: held for held in view.held if view.next_hops.get(held.id) == view.node.name}
 
 
 def _prefixes(networks: Iterable[IPNetwork]) -> Mapping[int, frozenset[int]]:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from outgate.agent.ports import ALARM, PORTS, PortUse
 from outgate.agent.traffic import Traffic
 from outgate.api.view import IPAddress
+from outgate.vip.protocol import Report
 
 __all__ = ["REGISTRY", "TrafficMetrics"]
 
@@ -44,10 +45,11 @@ class Repairs:
     def __init__(self) -> None:
         self._last: int | None = None
 
-    def seen(self, repaired: int | None) -> None:
-        """It says so many by now; None if it says nothing."""
-        if repaired is None:
+    def seen(self, report: Report | None) -> None:
+        """Its last report."""
+        if report is None:
             return
+        repaired = report.repaired
         if self._last is not None:
             # Fewer: it began anew.
             more = repaired - self._last if repaired >= self._last else repaired

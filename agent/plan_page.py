@@ -62,6 +62,7 @@ class PlanPage:
             why = self._unready() or "a pass is under way"
             return {"node": self._node, "problem": f"not programmed: {why}"}
         observed, mesh = self._nft.observe(), self._mesh().observe()
+        report = self._vip().report
         transaction = rules_diff(observed, known.rules.ruleset)
         return {
             "node": self._node,
@@ -69,7 +70,7 @@ class PlanPage:
             "view": view_summary(known.view, known.rules.classes),
             "addresses": [
                 {"address": one.address, "interface": one.interface, "error": one.error}
-                for one in self._vip().held
+                for one in (report.held if report else ())
             ],
             "desired": {
                 "rules": render(rules_replace(known.rules.ruleset)),

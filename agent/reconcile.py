@@ -16,6 +16,7 @@ from outgate.agent import metrics
 from outgate.agent.apply import Done, Drift, Programmer
 from outgate.agent.clashes import clashes, doubts
 from outgate.agent.errors import AgentError, FlowsRefused
+from outgate.agent.holders import NOTHING_SAID, Claims
 from outgate.agent.mesh import LocalNode
 from outgate.agent.node_state import NodeState
 from outgate.agent.view import Snapshot, ViewMaker
@@ -101,7 +102,8 @@ class NodeFacts:
 class Reconciler:
     """Keeps the kernel equal to the API's view of this node: a Task.
 
-    first_time: called once, after the first pass that succeeded.
+    first_time: called once, after the first pass that succeeded. claims: who holds what, as the
+    vip process says; say `claimed` when that is news.
     """
 
     name = "reconcile"
@@ -115,6 +117,7 @@ class Reconciler:
         settings: DataPathSettings,
         pace: Pace = Pace(),
         first_time: Callable[[], object] = lambda: None,
+        claims: Callable[[], Claims] = lambda: NOTHING_SAID,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -123,6 +126,7 @@ class Reconciler:
         self._settings = settings
         self._pace = pace
         self._first_time = first_time
+        self._claims = claims
         self._clock = clock
         self._maker = ViewMaker(strict_start=settings.strict_start)
         self._wakeup = Wakeup()
@@ -144,6 +148,10 @@ class Reconciler:
     def subscribe(self, callback: Callable[[], object]) -> None:
         """Call this, in the loop's thread, after each change of the state."""
         self._subscribers.append(callback)
+
+    def claimed(self) -> None:
+        """Addresses may have moved: a pass at once. From any thread."""
+        self._wakeup.ask()
 
     def ready(self) -> bool:
         """Whether the kernel has what the API asks for."""
@@ -239,7 +247,7 @@ class Reconciler:
     def _pass(self) -> None:
         underlay = self._look()
         local = LocalNode(self._facts.name, underlay.ipv4, underlay.ipv6, self._settings.mark_mask)
-        outcome = self._maker.view(self._source.snapshot(), local=local)
+        outcome = self._maker.view(self._source.snapshot(), local=local, claims=self._claims())
         if outcome.view is None:
             waiting = State(
                 waiting=outcome.waiting,
@@ -276,7 +284,7 @@ class Reconciler:
         self._programmed = (view, settings)
         metrics.MATCHED_PODS.set(len(view.pods))
         metrics.POLICIES.set(_policies(view))
-        metrics.HELD_ADDRESSES.set(len(view.held))
+        metrics.HELD_ADDRESSES.set(_held_here(view))
         metrics.FLOWS_RESTARTED.inc(done.flows)
         if done or first:
             _tell(done, view, took=self._clock() - began)
@@ -348,6 +356,11 @@ def _tell(done: Done, view: NodeView, *, took: float) -> None:
         policies=_policies(view),
         took=round(took, 4),
     )
+
+
+def _held_here(view: NodeView) -> int:
+    """The egress ids that packets leave by from this node."""
+    return sum(node == view.node.name for node in view.next_hops.values())
 
 
 def _policies(view: NodeView) -> int:

@@ -12,6 +12,8 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from outgate.agent.egress import EgressTable, egress_table
+from outgate.agent.groups import groups_of
+from outgate.agent.holders import NOTHING_SAID, Claims, next_hops
 from outgate.agent.inside import cluster_networks
 from outgate.agent.matching import Key, PodMatcher
 from outgate.agent.mesh import LocalNode, Mesh, mesh_of
@@ -22,7 +24,7 @@ from outgate.api.gateway import EgressGateway
 from outgate.api.match import matchable, networked, pod_addresses
 from outgate.api.policy import EgressClusterPolicy, EgressPolicy
 from outgate.api.tunnel import EgressTunnel
-from outgate.api.view import HeldEgress, IPAddress, NodeView, PolicyView
+from outgate.api.view import GatewayGroup, HeldEgress, IPAddress, NodeView, PolicyView
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -73,12 +75,15 @@ class ViewMaker:
         self._rules = PolicyRules()
         self._lists = Lists()
         self._egress = _Memo(_egress)
+        self._ids = _Memo(_ids)
         self._mesh = _Memo(_mesh)
         self._networks = _Memo(cluster_networks)
         self._policies = _Memo(_views)
 
-    def view(self, snapshot: Snapshot, *, local: LocalNode) -> Outcome:
-        """What this node has to program, for this snapshot."""
+    def view(
+        self, snapshot: Snapshot, *, local: LocalNode, claims: Claims = NOTHING_SAID
+    ) -> Outcome:
+        """What this node has to program, for this snapshot, where the addresses are as claimed."""
         info = snapshot.cluster_infos.get(("", CLUSTER_INFO_NAME))
         if info is None or info.status == EgressClusterInfoStatus():
             # Without it every destination would count as outside.
@@ -91,14 +96,18 @@ class ViewMaker:
         found = self._networks.of(info)
         here = {key: pod for key, pod in snapshot.pods.items() if pod.spec.node_name == local.name}
         pods, rules = self._pods(snapshot, here, egress)
+        hops = _usable(next_hops(egress, claims, node=local.name), mesh)
+        groups = groups_of(snapshot.gateways.values(), node=local.name, holds=claims.own or ())
         view = NodeView(
             node=mesh.node,
             peers=mesh.peers,
             inside=found.inside,
             policies=self._policies.of(rules),
             pods=pods,
-            next_hops=_next_hops(egress, mesh),
-            held=_held(egress, local),
+            next_hops=hops,
+            held=_held(egress, hops, groups, local),
+            groups=groups,
+            ids=self._ids.of(egress),
             egress_addresses=_virtual(egress, found.single),
             known=_known(here.values()) if self._strict_start else frozenset(),
             pod_networks=found.pods if self._strict_start else frozenset(),
@@ -155,6 +164,10 @@ def _egress(gateways: Mapping[Key, EgressGateway]) -> EgressTable:
     return egress_table(gateways.values())
 
 
+def _ids(egress: EgressTable) -> Mapping[IPAddress, int]:
+    return {address: id_ for (_, address), id_ in egress.ids.items() if address is not None}
+
+
 def _mesh(source: tuple[Mapping[Key, EgressTunnel], LocalNode]) -> Mesh:
     tunnels, local = source
     return mesh_of(tunnels.values(), local=local)
@@ -175,11 +188,11 @@ def _claim(pod: Pod) -> tuple[bool, str, str, str]:
     return stays, meta.creation_timestamp, meta.namespace, meta.name
 
 
-def _next_hops(egress: EgressTable, mesh: Mesh) -> Mapping[int, str]:
+def _usable(hops: Mapping[int, str], mesh: Mesh) -> Mapping[int, str]:
     usable = {peer.name for peer in mesh.peers if peer.mark}
     if mesh.node is not None:
         usable.add(mesh.node.name)
-    return {id_: node for id_, node in sorted(egress.holders.items()) if node in usable}
+    return {id_: node for id_, node in sorted(hops.items()) if node in usable}
 
 
 def _virtual(egress: EgressTable, single: frozenset[IPAddress]) -> frozenset[IPAddress]:
@@ -187,9 +200,17 @@ def _virtual(egress: EgressTable, single: frozenset[IPAddress]) -> frozenset[IPA
     return frozenset(each for each in egress.addresses.values() if each is not None) - single
 
 
-def _held(egress: EgressTable, local: LocalNode) -> tuple[HeldEgress, ...]:
+def _held(
+    egress: EgressTable,
+    hops: Mapping[int, str],
+    groups: Iterable[GatewayGroup],
+    local: LocalNode,
+) -> tuple[HeldEgress, ...]:
+    here = {id_ for id_, node in hops.items() if node == local.name}
+    for group in groups:
+        here.update(id_ for each in group.addresses if (id_ := egress.ids.get((group.name, each))))
     held: list[HeldEgress] = []
-    for id_ in sorted(id_ for id_, node in egress.holders.items() if node == local.name):
+    for id_ in sorted(here):
         match egress.addresses[id_]:
             case None:
                 held.append(HeldEgress(id_, local.ipv4, local.ipv6))

@@ -9,6 +9,7 @@ from outgate.agent import metrics
 from outgate.agent.apply import Edges, Programmer, addresses_of
 from outgate.agent.config import PLAN_PATH, AgentSettings
 from outgate.agent.conntrack import Conntrack
+from outgate.agent.heard import Heard
 from outgate.agent.others import observe
 from outgate.agent.plan_page import PlanPage
 from outgate.agent.port_watch import PortWatch
@@ -47,6 +48,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
     stores = Stores()
     nft, mesh = NftKernel(), MeshKernel(settings.data_path)
     vip = VipClient(path=settings.vip_socket)
+    heard = Heard(vip.state)
     programmer = Programmer(Edges(nft=nft, mesh=mesh, conntrack=Conntrack, vip=vip))
     reconciler = Reconciler(
         stores,
@@ -62,6 +64,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         settings=settings.data_path,
         pace=Pace(drift=settings.resync),
         first_time=first_time,
+        claims=heard.claims,
     )
 
     def announcing() -> VipState | None:
@@ -75,11 +78,12 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         tunnel=lambda: stores.tunnels.get(settings.node),
         heartbeat=settings.heartbeat,
     )
+    vip.subscribe(lambda: reconciler.claimed() if heard.news() else None)
     reconciler.subscribe(reporter.changed)
     vip.subscribe(reporter.changed)
 
     repairs = metrics.Repairs()
-    vip.subscribe(lambda: repairs.seen(vip.state().repaired))
+    vip.subscribe(lambda: repairs.seen(vip.state().report))
 
     def counted() -> Traffic:
         try:

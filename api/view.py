@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 IPAddress = IPv4Address | IPv6Address
@@ -67,6 +67,22 @@ class HeldEgress:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayGroup:
+    """The nodes of one gateway, which settle among themselves who holds its addresses.
+
+    uid: of the EgressGateway. addresses: all egress IPs in use. eligible: those members that may
+    take some. failback: whether one that comes (back) takes its fair share from the others.
+    """
+
+    name: str
+    uid: str
+    addresses: frozenset[IPAddress]
+    members: frozenset[str]
+    eligible: frozenset[str]
+    failback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """What one node has to program.
 
@@ -74,7 +90,11 @@ class NodeView:
     entry for each, `key#2` and so on, and a pod is under one of them.
     pods: address of a local matched pod → keys of the entries it is under, sorted.
     next_hops: egress id → name of the node that holds it. An id without one is not in it.
-    held: the ids that this node itself holds.
+    held: the ids that this node holds or may come to hold: those of its gateways. It is prepared
+    for all of them; whether it may use an address is the vip process' to say, from one packet to
+    the next.
+    groups: the gateways that this node is a member of.
+    ids: of each egress address of the cluster, its egress id.
     inside: networks of the cluster; traffic to them is never touched.
     egress_addresses: all virtual ones of the cluster, whoever holds them: no pod may take one.
     known: addresses of all local pods; pod_networks: where pods' addresses are from.
@@ -87,6 +107,8 @@ class NodeView:
     pods: Mapping[IPAddress, tuple[str, ...]]
     next_hops: Mapping[int, str]
     held: tuple[HeldEgress, ...]
+    groups: tuple[GatewayGroup, ...] = ()
+    ids: Mapping[IPAddress, int] = field(default_factory=dict)
     egress_addresses: frozenset[IPAddress] = frozenset()
     known: frozenset[IPAddress] = frozenset()
     pod_networks: frozenset[IPNetwork] = frozenset()

@@ -1,25 +1,22 @@
-"""outgate-vip: holds and announces this node's egress addresses, as the agent says."""
+"""outgate-vip: settles with the other nodes who holds which egress address, and holds it."""
 
 import contextlib
 import time
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 
+from outgate.api.settings import SettingsWrong
 from outgate.daemon.log import LEVELS, configure
-from outgate.daemon.supervisor import Supervisor
+from outgate.vip import config
 from outgate.vip.announcer import REFRESH
-from outgate.vip.errors import WireRefused
-from outgate.vip.glance import perhaps_owned
-from outgate.vip.holder import Addresses, Holder
+from outgate.vip.config import settings_from, timing_options
 from outgate.vip.protocol import SOCKET_PATH
-from outgate.vip.server import VipServer
-from outgate.vip.wire import RawWire, warm
 
 
 @click.command(context_settings={"auto_envvar_prefix": "OUTGATE_VIP"})
-@click.version_option(version("outgate"), prog_name="outgate-vip")
+@click.version_option(package_name="outgate", prog_name="outgate-vip")
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),
@@ -28,12 +25,29 @@ from outgate.vip.wire import RawWire, warm
     help="Unix socket that the agent talks to.",
 )
 @click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=config.PORT,
+    show_default=True,
+    help="UDP and TCP port between nodes.",
+)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    default=config.KEYS,
+    show_default=True,
+    help="Directory with the keys that nodes prove their words with.",
+)
+@click.option("--namespace", default="outgate", show_default=True, help="Of the Leases.")
+@click.option("--kubeconfig", default=None, help="Outside of a cluster: how to reach it.")
+@click.option(
     "--refresh",
     type=click.FloatRange(min=1.0),
     default=REFRESH,
     show_default=True,
     help="Seconds between announcements once an address has settled.",
 )
+@timing_options
 @click.option(
     "--log-level",
     envvar="OUTGATE_LOG_LEVEL",
@@ -41,34 +55,37 @@ from outgate.vip.wire import RawWire, warm
     default="info",
     show_default=True,
 )
-def main(socket: Path, refresh: float, log_level: str) -> None:
-    """Hold egress addresses on this node and announce them to the LAN.
+def main(
+    *,
+    socket: Path,
+    port: int,
+    keys: Path,
+    namespace: str,
+    kubeconfig: str | None,
+    refresh: float,
+    log_level: str,
+    **timings: Any,
+) -> None:
+    """Settle with the other gateway nodes who holds which egress address; hold and announce it.
 
-    On SIGTERM the addresses stay: another vip process adopts them. `outgate-agent --cleanup`
-    removes them.
+    On SIGTERM the addresses stay for a while: another vip process adopts them. `outgate-agent
+    --cleanup` removes them.
     """
     configure(level=log_level)
-    holder = Holder(
-        addresses=_addresses,
-        wire=_wire,
-        adopt=perhaps_owned,
-        refresh=refresh,
-        wall=time.time() - time.monotonic(),
-    )
-    Supervisor([VipServer(holder, path=socket)]).run()
+    try:
+        settings = settings_from(**timings)
+    except SettingsWrong as error:
+        raise click.UsageError(str(error)) from error
+    from outgate.daemon.supervisor import Supervisor  # noqa: PLC0415
+    from outgate.vip.wiring import Place, loop_of  # noqa: PLC0415
+
+    place = Place(socket=socket, port=port, keys=keys, namespace=namespace, kubeconfig=kubeconfig)
+    with contextlib.closing(loop_of(place, settings, refresh=refresh, wall=_wall())) as loop:
+        Supervisor([loop]).run()
 
 
-def _addresses() -> Addresses:
-    from outgate.vip.kernel import AddressKernel  # noqa: PLC0415 - 0.4 s, gateway nodes only
-
-    return AddressKernel()
-
-
-def _wire() -> RawWire:
-    wire = RawWire()
-    with contextlib.suppress(WireRefused):  # said when there is a frame to send
-        warm()
-    return wire
+def _wall() -> float:
+    return time.time() - time.monotonic()
 
 
 if __name__ == "__main__":

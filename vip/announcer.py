@@ -7,6 +7,7 @@ never announced again. It does not send (`outgate.vip.wire`) and does not know w
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from outgate.api.view import IPAddress
 from outgate.vip.model import Holding
 
 TRAIN = (0.0, 0.1, 0.3, 1.1, 2.2)
@@ -56,6 +57,16 @@ class Announcer:
             else:
                 kept[holding] = Announcement(now, mac, 0, now + TRAIN[0], 0)
         return replace(self, announcements=kept)
+
+    def again(self, address: IPAddress) -> "Announcer":
+        """The address's train starts anew: somebody has not heard it."""
+        after = {
+            holding: replace(known, step=0, due=float("-inf"))
+            if holding.address == address
+            else known
+            for holding, known in self.announcements.items()
+        }
+        return replace(self, announcements=after)
 
     def due(self, *, now: float) -> tuple[Holding, ...]:
         """The holdings to announce now, in order."""

@@ -5,15 +5,15 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
-from outgate.api.view import IPAddress
 from outgate.vip.errors import PeerGone
-from outgate.vip.protocol import SOCKET_PATH, Held, Hold, Lines, Report, encode
+from outgate.vip.protocol import SOCKET_PATH, Lines, Report, Word, encode
 
 log = structlog.get_logger()
 
@@ -27,19 +27,19 @@ RECEIVE = 1 << 16
 class VipState:
     """What is known of the vip process.
 
-    connected: it listens. settled: it has acted on the last word. held: its last report.
-    repaired: how often it put an address back; None as long as it has not reported.
+    connected: it listens. settled: it has acted on the last word. report: the last one, if any,
+    be it of a process that has gone since.
     """
 
     connected: bool
     settled: bool
-    held: tuple[Held, ...]
-    repaired: int | None = None
+    report: Report | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Addresses that are not held or not announced, and why."""
-        return tuple(f"{one.address}: {one.error}" for one in self.held if one.error)
+        held = self.report.held if self.report else ()
+        return tuple(f"{one.address}: {one.error}" for one in held if one.error)
 
 
 class VipClient:
@@ -52,7 +52,9 @@ class VipClient:
         self._lock = threading.Lock()
         # Numbers go on over a restart: an old report must not pass for an answer to a new word.
         self._seq = time.time_ns() // 1_000_000
-        self._word: Hold | None = None
+        self._plain: Word | None = None
+        self._unfit: dict[str, str] = {}
+        self._word: Word | None = None
         self._report: Report | None = None
         self._connected = False
         self._subscribers: list[Callable[[], object]] = []
@@ -60,23 +62,37 @@ class VipClient:
         self._wake.setblocking(False)
         self._woken.setblocking(False)
 
-    def hold(
-        self, addresses: Iterable[IPAddress], *, interface: str, standby: bool = False
-    ) -> None:
-        """From now on exactly these addresses are to be held; returns before they are."""
-        ordered = sorted(addresses, key=lambda address: (address.version, int(address)))
+    def tell(self, word: Word) -> None:
+        """What there is to settle with the other nodes, from now on; returns before it is."""
         with self._lock:
-            if Hold(self._seq, tuple(map(str, ordered)), interface, standby) == self._word:
-                return
-            self._seq += 1
-            self._word = Hold(self._seq, tuple(map(str, ordered)), interface, standby)
+            self._plain = word
+            self._renew()
+
+    def unfit(self, why: Mapping[str, str]) -> None:
+        """By gateway, why this node can't serve it now; replaces the last word on that."""
+        with self._lock:
+            self._unfit = dict(why)
+            self._renew()
+
+    def _renew(self) -> None:
+        if self._plain is None:
+            return
+        groups = tuple(
+            msgspec.structs.replace(group, unfit=self._unfit.get(group.gateway, ""))
+            for group in self._plain.groups
+        )
+        word = msgspec.structs.replace(self._plain, seq=self._seq, groups=groups)
+        if word == self._word:
+            return
+        self._seq += 1
+        self._word = msgspec.structs.replace(word, seq=self._seq)
         with contextlib.suppress(BlockingIOError):  # it is awake already
             self._wake.send(b"x")
 
     def asked(self) -> bool:
         """Whether there is anything to hold."""
         with self._lock:
-            return self._word is not None and bool(self._word.addresses)
+            return self._word is not None and any(group.addresses for group in self._word.groups)
 
     def subscribe(self, callback: Callable[[], object]) -> None:
         """Call this, in the client's thread, when `state` may have changed."""
@@ -85,13 +101,9 @@ class VipClient:
     def state(self) -> VipState:
         """What the vip process last said."""
         with self._lock:
-            report = self._report if self._connected else None
-            return VipState(
-                connected=self._connected,
-                settled=report is not None and report.seq == self._seq,
-                held=report.held if report else (),
-                repaired=report.repaired if report else None,
-            )
+            report = self._report
+            settled = self._connected and report is not None and report.seq == self._seq
+            return VipState(self._connected, settled, report)
 
     def ready(self) -> bool:
         """Whether there is nothing to hold, or it is held."""
@@ -115,7 +127,7 @@ class VipClient:
             finally:
                 with self._lock:
                     self._connected = False
-                self._tell()
+                self._notify()
             stop.wait(RECONNECT)
 
     def _talk(self, vip: socket.socket, stop: threading.Event) -> None:
@@ -123,7 +135,7 @@ class VipClient:
         said = 0
         vip.settimeout(RECONNECT)
         with self._lock:
-            self._connected, self._report = True, None
+            self._connected = True
         with selectors.DefaultSelector() as selector:
             selector.register(vip, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
@@ -146,9 +158,10 @@ class VipClient:
         for message in lines.feed(data):
             if isinstance(message, Report):
                 with self._lock:
-                    self._report = message
-                self._tell()
+                    # One that has just started knows nothing yet: what is known stays so long.
+                    self._report = message if message.seq or self._report is None else self._report
+                self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for callback in self._subscribers:
             callback()

@@ -1,5 +1,6 @@
 """A node and its LAN in memory: refuses what the kernel refuses, records what was heard."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from outgate.api.view import IPAddress
@@ -28,19 +29,31 @@ class FakeLan:
         """What there is."""
         return Observed(frozenset(self.owned), frozenset(self.foreign), frozenset(self.links))
 
-    def add(self, holding: Holding) -> None:
-        """Puts an address on a link; there already is fine."""
-        if self.broken or holding.interface not in {link.name for link in self.links}:
-            raise AddressRefused(f"add {holding.address} on {holding.interface}")
-        self.owned.add(holding)
-        self.log.append(f"add {holding.address} {holding.interface}")
+    def add_all(self, holdings: Collection[Holding]) -> Mapping[Holding, AddressRefused]:
+        """Puts addresses on links; there already is fine."""
+        names = {link.name for link in self.links}
+        refused = {
+            holding: AddressRefused(f"add {holding.address} on {holding.interface}")
+            for holding in holdings
+            if self.broken or holding.interface not in names
+        }
+        for holding in holdings:
+            if holding not in refused:
+                self.owned.add(holding)
+                self.log.append(f"add {holding.address} {holding.interface}")
+        return refused
 
-    def remove(self, holding: Holding) -> None:
-        """Takes an address off a link; gone already is fine."""
+    def remove_all(self, holdings: Collection[Holding]) -> Mapping[Holding, AddressRefused]:
+        """Takes addresses off links; gone already is fine."""
         if self.broken:
-            raise AddressRefused(f"remove {holding.address} on {holding.interface}")
-        self.owned.discard(holding)
-        self.log.append(f"remove {holding.address} {holding.interface}")
+            return {
+                holding: AddressRefused(f"remove {holding.address} on {holding.interface}")
+                for holding in holdings
+            }
+        for holding in holdings:
+            self.owned.discard(holding)
+            self.log.append(f"remove {holding.address} {holding.interface}")
+        return {}
 
     def announce(self, address: IPAddress, *, interface: str, mac: str) -> None:
         """Records an announcement; a link that is down takes none."""

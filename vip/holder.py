@@ -4,8 +4,8 @@ Level-triggered: each turn compares what is with what was said. Owns no socket a
 are handed in. It decides nothing about who should hold what; that is the agent's word.
 """
 
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -13,10 +13,10 @@ import structlog
 from outgate.api.view import IPAddress
 from outgate.daemon.backoff import Backoff
 from outgate.vip.announcer import REFRESH, Announcer
-from outgate.vip.errors import AddressRefused, PeerGone, WireRefused
+from outgate.vip.errors import AddressRefused, WireRefused
 from outgate.vip.model import Holding, Observed
 from outgate.vip.placement import adopted, changes
-from outgate.vip.protocol import Held, Hold, Report
+from outgate.vip.protocol import Held
 from outgate.vip.wire import Wire
 
 log = structlog.get_logger()
@@ -26,6 +26,9 @@ RESYNC = 30.0
 
 GLANCE = 2.0
 """Seconds between looks whether somebody has: others remove addresses and swap links."""
+
+NAMED = 8
+"""Addresses in a line of the log; their number is always there."""
 
 BACKOFF = Backoff(first=0.5, most=30.0, jitter=0.0)
 """Until what failed is tried again; no jitter, since nobody else is waiting."""
@@ -40,11 +43,18 @@ class Addresses(Protocol):
     def observe(self) -> Observed:
         """What there is. Raises AddressRefused."""
 
-    def add(self, holding: Holding) -> None:
-        """Puts an address on a link. Raises AddressRefused."""
+    def add_all(self, holdings: Collection[Holding]) -> Mapping[Holding, AddressRefused]:
+        """Puts addresses on links; which not, and why."""
 
-    def remove(self, holding: Holding) -> None:
-        """Takes our address off a link. Raises AddressRefused."""
+    def remove_all(self, holdings: Collection[Holding]) -> Mapping[Holding, AddressRefused]:
+        """Takes our addresses off links; which not, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    addresses: frozenset[IPAddress]
+    interface: str
+    standby: bool
 
 
 class Holder:
@@ -69,29 +79,41 @@ class Holder:
         self._wire: Wire | None = None
         self._announcer = Announcer(refresh)
         self._wall = wall
-        self._word: Hold | None = None
-        self._wanted: frozenset[IPAddress] = frozenset()
-        self._answered = 0
+        self._wish: _Wish | None = None
         self._errors: dict[IPAddress, str] = {}
         self._due = float("-inf")
         self._glance = float("-inf")
         self._failures = 0
         self._repaired = 0
+        self.version = 0
+        """Rises with each change of `held`."""
+        self.observed: Observed | None = None
+        """What the kernel had at the last look; None as long as there was no need to look."""
 
-    def hold(self, word: Hold) -> None:
-        """Takes the agent's word; the next turn acts on it. Raises PeerGone if it is nonsense."""
-        try:
-            self._wanted = frozenset(ip_address(address) for address in word.addresses)
-        except ValueError as error:
-            raise PeerGone(f"not a message: {error}") from error
-        self._word = word
-        self._due = float("-inf")
+    def hold(
+        self, addresses: Iterable[IPAddress], *, interface: str, standby: bool = False
+    ) -> None:
+        """From the next turn on exactly these.
+
+        interface: for addresses that are in no link's connected network. standby: there may be
+        some soon; what that takes is loaded now.
+        """
+        wish = _Wish(frozenset(addresses), interface, standby)
+        if wish != self._wish:
+            self._wish = wish
+            self._due = float("-inf")
+
+    def announce(self, address: IPAddress) -> None:
+        """Say again that it is here, at once and in a train."""
+        self._announcer = self._announcer.again(address)
 
     def turn(self, *, now: float) -> None:
         """Acts on whatever is due at `now` (seconds, monotonic); never raises our own errors."""
         if self._due <= now or self._touched(now):
             self._reconcile(now)
-        self._announce(now)
+            self.version += 1
+        if self._announce(now):
+            self.version += 1
 
     def next_turn(self) -> float:
         """When there is something to do again, unless a word comes first."""
@@ -99,7 +121,7 @@ class Holder:
         looks = self._due if self._addresses is None else min(self._due, self._glance)
         return looks if announcement is None else min(looks, announcement)
 
-    def report(self) -> Report:
+    def held(self) -> tuple[Held, ...]:
         """What is held, and what hinders the rest."""
         held = [
             Held(str(h.address), h.interface, round(self._wall + a.since, 3), a.sent)
@@ -107,8 +129,12 @@ class Holder:
             if h.address not in self._errors
         ]
         failed = [Held(str(address), error=error) for address, error in self._errors.items()]
-        entries = tuple(sorted(held + failed, key=lambda one: one.address))
-        return Report(self._answered, entries, self._repaired)
+        return tuple(sorted(held + failed, key=lambda one: one.address))
+
+    @property
+    def repaired(self) -> int:
+        """How often an address that others had removed was put back."""
+        return self._repaired
 
     def _touched(self, now: float) -> bool:
         if self._addresses is None or now < self._glance:
@@ -136,15 +162,14 @@ class Holder:
         self._due = now + (BACKOFF.wait(self._failures) or RESYNC)
 
     def _apply(self, now: float) -> None:
-        word = self._word
+        wish = self._wish
         if self._addresses is None:
-            if not (word and (word.addresses or word.standby)) and not self._adopt():
-                self._answered = word.seq if word else 0
+            if not (wish and (wish.addresses or wish.standby)) and not self._adopt():
                 return  # most nodes, for ever: nothing heavy is loaded there
             self._addresses = self._make_addresses()
-        observed = self._addresses.observe()
+        observed = self.observed = self._addresses.observe()
         todo = (
-            changes(observed, self._wanted, default=word.interface) if word else adopted(observed)
+            changes(observed, wish.addresses, default=wish.interface) if wish else adopted(observed)
         )
         self._errors.update(todo.refused)
         macs = {link.name: link.mac for link in observed.links}
@@ -154,26 +179,26 @@ class Holder:
         # Silent before the address goes, or the last word on the LAN would be a lie.
         keep = {h: mac for h, mac in held.items() if h not in todo.add}
         self._announcer = self._announcer.holding(keep, now=now)
-        for holding in todo.remove:
-            self._try(self._addresses.remove, holding, "withdrawn")
-        for holding in todo.add:
-            if not self._try(self._addresses.add, holding, "held"):
-                del held[holding]
+        self._refused(self._addresses.remove_all(todo.remove), todo.remove, "withdrawn")
+        refused = self._addresses.add_all(todo.add)
+        self._refused(refused, todo.add, "held")
+        for holding in refused:
+            del held[holding]
         self._announcer = self._announcer.holding(held, now=now)
-        if word and word.standby and self._wire is None:
+        if wish and wish.standby and self._wire is None:
             self._wire = self._make_wire()
-        self._answered = word.seq if word else 0
 
-    def _try(self, op: Callable[[Holding], None], holding: Holding, done: str) -> bool:
-        try:
-            op(holding)
-        except AddressRefused as error:
+    def _refused(
+        self, refused: Mapping[Holding, AddressRefused], all_: Collection[Holding], done: str
+    ) -> None:
+        for holding, error in refused.items():
             self._errors[holding.address] = str(error)
-            return False
-        log.info(f"address {done}", address=str(holding.address), interface=holding.interface)
-        return True
+        if len(all_) > len(refused):
+            some = sorted(str(one.address) for one in all_ if one not in refused)
+            log.info(f"addresses {done}", count=len(some), addresses=some[:NAMED])
 
-    def _announce(self, now: float) -> None:
+    def _announce(self, now: float) -> bool:
+        """Whether anything was due."""
         sent: list[Holding] = []
         failed: list[Holding] = []
         for holding in self._announcer.due(now=now):
@@ -192,3 +217,4 @@ class Holder:
                 sent.append(holding)
         self._announcer = self._announcer.announced(sent, now=now)
         self._announcer = self._announcer.postponed(failed, now=now)
+        return bool(sent or failed)

@@ -6,8 +6,9 @@ pyroute2 is imported with this module (0.4 s, 20 MB), so this module is imported
 
 import errno
 import os
+import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from outgate.vip.address_batch import AddressBatch
 from outgate.vip.errors import AddressRefused
 from outgate.vip.model import ADDRESS_PROTOCOL, Holding, Link, Observed
 
+RT_TABLE_MAIN = 254  # linux/rtnetlink.h
 ARPHRD_ETHER = 1  # linux/if_arp.h: links without MACs can't announce
 IFF_UP_AND_CARRIER = 0x1 | 0x10000  # linux/if.h: IFF_UP, IFF_LOWER_UP
 
@@ -52,6 +54,11 @@ class AddressKernel:
         try:
             links = {m["index"]: m for m in self._ip.get_links() if m["ifi_type"] == ARPHRD_ETHER}
             addresses = [(m["index"], _address(m), m.get("proto")) for m in self._ip.get_addr()]
+            routes = [
+                route
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for route in self._ip.get_default_routes(family=family, table=RT_TABLE_MAIN)
+            ]
         except (NetlinkError, OSError) as error:
             raise AddressRefused(f"list links and addresses: {error}") from error
         names = {index: str(link.get("ifname")) for index, link in links.items()}
@@ -72,6 +79,11 @@ class AddressKernel:
                     ),
                 )
                 for index, link in links.items()
+            ),
+            routers=frozenset(
+                Holding(ip_address(route.get("gateway")), names[route.get("oif")])
+                for route in routes
+                if route.get("gateway") and route.get("oif") in names
             ),
         )
 

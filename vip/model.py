@@ -41,8 +41,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the kernel has: our addresses, everybody else's, and the Ethernet links."""
+    """What the kernel has: our addresses, everybody else's, the Ethernet links, and the next hops
+    of default routes, each on its link."""
 
     owned: frozenset[Holding]
     foreign: frozenset[Holding]
     links: frozenset[Link]
+    routers: frozenset[Holding] = frozenset()

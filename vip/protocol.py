@@ -15,16 +15,37 @@ LINE_MAX = 4 * 1024 * 1024
 """Bytes of one message: 16,384 IPv6 addresses with room; more is no message of ours."""
 
 
-class Hold(msgspec.Struct, frozen=True, tag="hold"):
-    """Agent to vip: hold exactly these addresses.
+class Group(msgspec.Struct, frozen=True):
+    """One gateway of which this node is a member; as `outgate.api.view.GatewayGroup`.
 
-    interface: the underlay's, for addresses that are in no link's connected network.
-    standby: this node may be told to hold something soon; load what that takes now.
+    unfit: why this node can't serve it now; "" if it can.
+    """
+
+    gateway: str
+    uid: str
+    addresses: tuple[str, ...]
+    members: tuple[str, ...]
+    eligible: tuple[str, ...]
+    failback: bool = False
+    unfit: str = ""
+
+
+class Word(msgspec.Struct, frozen=True, tag="word"):
+    """Agent to vip: what there is to settle with the other nodes. The whole of it, each time.
+
+    node: this one's name. interface: the underlay's, for addresses that are in no link's connected
+    network. nodes: of the whole mesh, this one too, the underlay address. groups: this node's
+    gateways. ids: of each egress address, its egress id. indexes: of each node, its index in
+    conntrack marks. standby: this node may become a gateway node; load now what that takes.
     """
 
     seq: int
-    addresses: tuple[str, ...]
+    node: str
     interface: str
+    nodes: dict[str, str]
+    groups: tuple[Group, ...] = ()
+    ids: dict[str, int] = {}
+    indexes: dict[str, int] = {}
     standby: bool = False
 
 
@@ -38,18 +59,48 @@ class Held(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Report(msgspec.Struct, frozen=True, tag="report"):
-    """Vip to agent: what is held, after having acted on the word `seq` (0: none yet).
+class Claimed(msgspec.Struct, frozen=True):
+    """Addresses that a node has claimed, and at which epoch."""
 
-    repaired: how often, since the process began, an address that others had removed was put back.
+    node: str
+    gateway: str
+    epoch: int
+    addresses: tuple[str, ...]
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that people should know: `outgate.vip.engine.actions.Report`, or a move.
+
+    at: Unix time, seconds. number: rises by one with each note of a process.
+    """
+
+    number: int
+    at: float
+    gateway: str
+    what: str
+    addresses: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """Vip to agent: how things are, after having acted on the word `seq` (0: none yet).
+
+    held: each address that is on this node, and what hinders it. claims: what this node has
+    claimed. heard: the latest claims of the others. api: whether the vip process sees the API
+    server. notes: the last ones, oldest first. repaired: how often, since the process began, an
+    address that others had removed was put back.
     """
 
     seq: int
     held: tuple[Held, ...] = ()
     repaired: int = 0
+    claims: tuple[Claimed, ...] = ()
+    heard: tuple[Claimed, ...] = ()
+    api: bool = False
+    notes: tuple[Note, ...] = ()
 
 
-Message = Hold | Report
+Message = Word | Report
 
 
 def encode(message: Message) -> bytes:

@@ -1,0 +1,38 @@
+"""The gateways that this node is a member of, as their status tells it: pure."""
+
+from collections.abc import Collection, Iterable
+
+from outgate.agent.egress import address_of
+from outgate.api.gateway import EgressGateway
+from outgate.api.view import GatewayGroup, IPAddress
+
+READY = "Ready"
+
+
+def groups_of(
+    gateways: Iterable[EgressGateway], *, node: str, holds: Collection[IPAddress]
+) -> tuple[GatewayGroup, ...]:
+    """Those of this node, by name.
+
+    holds: what it still has. A node that a gateway's selector no longer takes stays a member, but
+    not an eligible one, until others have its addresses: they are handed over, not dropped.
+    """
+    found: list[GatewayGroup] = []
+    for gateway in sorted(gateways, key=lambda one: one.metadata.name):
+        status = gateway.status
+        addresses = frozenset(
+            address for entry in status.addresses if (address := address_of(entry.address))
+        )
+        members = frozenset(one.name for one in status.node_list)
+        if node in members or not addresses.isdisjoint(holds):
+            found.append(
+                GatewayGroup(
+                    name=gateway.metadata.name,
+                    uid=gateway.metadata.uid,
+                    addresses=addresses,
+                    members=members | {node},
+                    eligible=frozenset(one.name for one in status.node_list if one.status == READY),
+                    failback=gateway.spec.failback,
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,337 @@
+"""Carries out what the engine decides, and tells it what happens: no loop, no clock, no sockets.
+
+A gate that refuses counts as one that has let go: what the engine believes to hold, and the kernel
+does not, is given up.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from outgate.api.view import IPAddress
+from outgate.vip.engine import actions as act
+from outgate.vip.engine import events as ev
+from outgate.vip.engine.engine import Engine
+from outgate.vip.engine.settings import Settings
+from outgate.vip.gate.errors import GateRefused, Lapsed
+from outgate.vip.model import Observed
+from outgate.vip.peer.codec import PeerCodec
+from outgate.vip.peer.words import MovedHeard
+from outgate.vip.placement import place
+from outgate.vip.protocol import Report, Word
+from outgate.vip.segment import ReturnPathUnknown
+from outgate.vip.shell.claims import Claims, by_gateway
+from outgate.vip.shell.edges import Edges
+from outgate.vip.shell.lan import lan_links
+from outgate.vip.shell.memberships import addresses_of, news, parse
+from outgate.vip.shell.notes import Notes
+
+log = structlog.get_logger()
+
+NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process this is. boot: greater than that of any before on this node. wall: Unix time at
+    0 of the clock."""
+
+    boot: int
+    wall: float = 0.0
+
+
+class Driver:
+    """One node's vip process without its sockets. For one thread; `now` is monotonic seconds.
+
+    clock: asked right before what must not be done too late.
+    """
+
+    def __init__(
+        self, edges: Edges, identity: Identity, *, settings: Settings, clock: Callable[[], float]
+    ) -> None:
+        self._edges, self._identity, self._settings, self._clock = edges, identity, settings, clock
+        self.codec: PeerCodec | None = None
+        self.engine: Engine | None = None
+        self.claims = Claims()
+        self.notes = Notes(wall=identity.wall)
+        self.word: Word | None = None
+        self.ready_to_restart: float | None = None
+        self._events: deque[ev.Event] = deque()
+        self._sees_api = False
+        self._settled = False
+        self._known: tuple[Observed, Word] | None = None
+        self._report = Report(0)
+        self._reported: tuple[object, ...] = ()
+
+    def told(self, word: Word, *, now: float) -> None:
+        """The agent's word. Raises PeerGone if it is nonsense, and takes nothing of it."""
+        events = list(news(self.word if self.engine is not None else None, word))
+        groups = {group.gateway: addresses_of(group) for group in word.groups}
+        nodes = {name: parse(address) for name, address in word.nodes.items()}
+        before, self.word = self.word, word
+        if self.codec is None:
+            self.codec = PeerCodec(word.node, boot=self._identity.boot)
+        self.codec.know(nodes, now=now)
+        self.claims.forget(frozenset(map(parse, word.ids)))
+        if self.engine is None and groups:
+            self._begin(word.node, now=now)
+        if self.engine is not None:
+            self._edges.leases.own({group.gateway: group.uid for group in word.groups})
+            self._manage(groups)
+        self._lan()
+        self._events.extend(events)
+        self._run(now)
+        gone = {group.gateway for group in before.groups} - groups.keys() if before else set()
+        for gateway in sorted(gone):
+            self._forget(gateway)
+
+    def happen(self, event: ev.Event | MovedHeard, *, now: float) -> None:
+        """Something happened."""
+        if isinstance(event, MovedHeard):
+            if self.claims.hear(event.moved):
+                log.debug("addresses moved", node=event.moved.node)
+            return
+        if isinstance(event, ev.LeasesRead | ev.LeaseWritten | ev.LeaseRefused | ev.ApiFailed):
+            self._sees_api = not isinstance(event, ev.ApiFailed)
+        self._events.append(event)
+        self._run(now)
+
+    def heard(self, data: bytes, source: IPAddress, *, now: float) -> None:
+        """A datagram came."""
+        if self.codec is None:
+            return
+        answer = self.codec.feed(data, source, now=now)
+        self._edges.voice.send(answer.datagrams)
+        for event in answer.events:
+            self.happen(event, now=now)
+
+    def turn(self, *, now: float) -> None:
+        """Does whatever is due."""
+        if self.engine is not None and now >= self.engine.next_wake():
+            self.happen(ev.Tick(), now=now)
+        self._listen(now)
+        if self.codec is not None and now >= self.codec.next_due():
+            self._edges.voice.send(self.codec.due(now=now))
+        self._edges.lan.turn(now=now)
+        self._check()
+
+    def next_turn(self) -> float:
+        """When to call `turn` again, unless something happens first."""
+        return min(
+            self.engine.next_wake() if self.engine is not None else NEVER,
+            NEVER if (due := self._edges.segment.next_due()) is None else due,
+            self.codec.next_due() if self.codec is not None else NEVER,
+            self._edges.lan.next_turn(),
+        )
+
+    def underlay(self) -> IPAddress | None:
+        """Where this node speaks from, as the agent sees it."""
+        address = self.word.nodes.get(self.word.node) if self.word is not None else None
+        return parse(address) if address else None
+
+    def report(self) -> Report:
+        """How things are, for the agent."""
+        seq = self.word.seq if self.word is not None else 0
+        state = (seq, self.claims.version, self._edges.lan.version, self.notes.number)
+        if (*state, self._sees_api) == self._reported:
+            return self._report
+        self._reported = (*state, self._sees_api)
+        own, heard = self.claims.said()
+        self._report = Report(
+            seq=seq,
+            held=self._edges.lan.held(),
+            repaired=self._edges.lan.repaired,
+            claims=own,
+            heard=heard,
+            api=self._sees_api,
+            notes=self.notes.last(),
+        )
+        return self._report
+
+    def _begin(self, node: str, *, now: float) -> None:
+        """This node is, or may become, a gateway node."""
+        try:
+            adopted = self._edges.gate.start()
+        except GateRefused as error:
+            log.error("addresses not gated, none is held", error=str(error))
+            return
+        for one in adopted:
+            self.claims.take(node, one.gateway, (one.address,), epoch=one.epoch)
+        self.engine = Engine(
+            node,
+            boot=self._identity.boot,
+            now=now,
+            settings=self._settings,
+            adopted=adopted,
+            epoch=max((one.epoch for one in adopted), default=0),
+        )
+        if adopted:
+            log.info("addresses adopted", addresses=len(adopted))
+
+    def _manage(self, groups: Mapping[str, frozenset[IPAddress]]) -> None:
+        try:
+            for gateway, addresses in groups.items():
+                self._edges.gate.manage(gateway, addresses)
+            if not self._settled:
+                self._edges.gate.settled()
+                self._settled = True
+        except GateRefused as error:
+            log.error("addresses not gated", error=str(error))
+
+    def _run(self, now: float) -> None:
+        while self._events:
+            event = self._events.popleft()
+            if self.engine is not None:
+                for action in self.engine.handle(event, now=now):
+                    self._do(action, now)
+
+    def _do(self, action: act.Action, now: float) -> None:
+        edges = self._edges
+        match action:
+            case act.Send() | act.SendAck():
+                if self.codec is not None:
+                    edges.voice.send(self.codec.encode(action))
+            case act.Refresh(gateway, addresses, until):
+                self._gated(gateway, addresses, lambda: edges.gate.refresh(gateway, until=until))
+            case act.Claim():
+                self._claim(action, now)
+            case act.Release():
+                self._release(action, now)
+            case act.ReadLeases() | act.WriteLease():
+                edges.leases.submit(action)
+            case act.Probe():
+                edges.segment.probe(action, now=now)
+            case _:
+                self._do_seldom(action, now)
+
+    def _do_seldom(self, action: act.Action, now: float) -> None:
+        match action:
+            case act.Prepare(gateway, addresses, _):
+                self._events.append(ev.Prepared(gateway, addresses))
+            case act.Announce(address):
+                self._edges.lan.announce(address)
+            case act.CheckReturnPath():
+                self._edges.segment.check(action)
+            case act.Report(gateway, what, address, detail):
+                some = () if address is None else (address,)
+                self.notes.add(gateway, what, some, detail=detail, now=now)
+                log.warning(what, gateway=gateway, address=str(address or ""), detail=detail)
+            case act.ReadyToRestart(until):
+                self.ready_to_restart = until
+
+    def _claim(self, claim: act.Claim, now: float) -> None:
+        gateway, addresses = claim.gateway, claim.addresses
+        taken = self._gated(
+            gateway,
+            addresses,
+            lambda: self._edges.gate.claim(
+                gateway, addresses, epoch=claim.epoch, until=claim.until
+            ),
+        )
+        if not taken or self.engine is None:
+            return
+        self.claims.take(self.engine.node, gateway, addresses, epoch=claim.epoch)
+        self._lan()
+        self._edges.lan.turn(now=now)
+        self._tell(addresses, now)
+        detail = f"from {claim.came_from or 'nobody'} by epoch {claim.epoch}" + (
+            ", as planned" if claim.planned else ""
+        )
+        self.notes.add(gateway, "Claimed", addresses, detail=detail, now=now)
+        log.info(
+            "addresses claimed",
+            gateway=gateway,
+            addresses=len(addresses),
+            came_from=claim.came_from,
+            epoch=claim.epoch,
+            planned=claim.planned,
+        )
+
+    def _release(self, release: act.Release, now: float) -> None:
+        try:
+            self._edges.gate.release(release.addresses, pass_on=release.pass_on)
+        except GateRefused as error:
+            log.error("addresses not let go, their lease runs out", error=str(error))
+        self.claims.lose(release.addresses)
+        self._lan()
+        self._edges.lan.turn(now=now)
+        self._tell((), now)
+        detail = f"{release.why}, to {release.to}" if release.to else release.why
+        self.notes.add(release.gateway, "Released", release.addresses, detail=detail, now=now)
+        log.info(
+            "addresses released",
+            gateway=release.gateway,
+            addresses=len(release.addresses),
+            why=release.why,
+            to=release.to,
+        )
+
+    def _gated(
+        self, gateway: str, addresses: frozenset[IPAddress], change: Callable[[], None]
+    ) -> bool:
+        """Whether the kernel took it; if not, the engine hears that it holds them no longer."""
+        try:
+            change()
+        except (GateRefused, Lapsed) as error:
+            log.warning("not held", gateway=gateway, addresses=len(addresses), error=str(error))
+            self._events.append(ev.ElementsGone(gateway, addresses))
+            return False
+        return True
+
+    def _tell(self, addresses: Iterable[IPAddress], now: float) -> None:
+        """All nodes, where their packets have to go now."""
+        if self.codec is None:
+            return
+        fresh = {one: self.claims.own[one] for one in addresses if one in self.claims.own}
+        self.codec.moved(self.claims.whole(), by_gateway(fresh), now=now)
+        self._edges.voice.send(self.codec.due(now=now))
+
+    def _listen(self, now: float) -> None:
+        """Whether the segment has something to say; on its links as they are now."""
+        self._know()
+        for heard in self._edges.segment.turn(now=now):
+            if isinstance(heard, ReturnPathUnknown):
+                log.info("return path unknown", address=str(heard.address), why=heard.why)
+            else:
+                self.happen(heard, now=now)
+
+    def _know(self) -> None:
+        observed, word = self._edges.lan.observed, self.word
+        if observed is None or word is None:
+            return
+        if self._known is not None and self._known[0] is observed and self._known[1] is word:
+            return
+        self._known = observed, word
+        addresses = [parse(address) for group in word.groups for address in group.addresses]
+        unheard = self._edges.segment.know(
+            lan_links(observed, addresses, default=word.interface),
+            macs=(link.mac for link in observed.links),
+            place=lambda address: place(address, observed.links, default=word.interface),
+        )
+        for link, why in unheard.items():
+            log.error("segment not heard", link=link, error=why)
+
+    def _lan(self) -> None:
+        word = self.word
+        self._edges.segment.hold(self.claims.own)
+        if word is not None:
+            self._edges.lan.hold(
+                self.claims.own, interface=word.interface, standby=word.standby or bool(word.groups)
+            )
+
+    def _forget(self, gateway: str) -> None:
+        try:
+            self._edges.gate.forget(gateway)
+        except GateRefused as error:
+            log.error("addresses still gated", gateway=gateway, error=str(error))
+
+    def _check(self) -> None:
+        if self.engine is None:
+            return
+        try:
+            if self._edges.gate.check():
+                log.warning("gate repaired: somebody had changed its tables")
+        except GateRefused as error:
+            log.error("gate not checked", error=str(error))

@@ -1,0 +1,210 @@
+"""The vip process' one thread: waits for sockets and for time, and lets the driver do the rest."""
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from outgate.api.view import IPAddress
+from outgate.vip.engine.events import Event, Restarting
+from outgate.vip.peer.errors import SocketRefused
+from outgate.vip.peer.keyring import Keyring
+from outgate.vip.peer.udp import PeerSocket
+from outgate.vip.peer.words import Datagram
+from outgate.vip.protocol import Word
+from outgate.vip.shell.agents import Agents, Ready
+from outgate.vip.shell.driver import Driver
+from outgate.vip.shell.word_file import WordFile
+
+log = structlog.get_logger()
+
+EACH = 1.0
+"""Seconds between looks at what says nothing when it changes: the keys, a socket that failed."""
+
+FAREWELL = 3.0
+"""Seconds that a process which is to end waits for others to know; longer than the engine does."""
+
+
+class Answers(Protocol):
+    """Where answers of the API server come from: `LeaseClient`."""
+
+    def fileno(self) -> int:
+        """Readable when there are some."""
+
+    def take(self) -> Iterable[Event]:
+        """What has come since, without waiting."""
+
+    def close(self) -> None:
+        """Asks nothing any more."""
+
+
+class Ears(Protocol):
+    """What hears the segment: `SegmentEdge`. The driver's turn does the hearing."""
+
+    def fileno(self) -> int:
+        """Readable when there is something to hear."""
+
+    def close(self) -> None:
+        """Closes the sockets."""
+
+
+class Speaker:
+    """The socket to the other nodes, as soon as it is known where this node is."""
+
+    def __init__(self, *, port: int) -> None:
+        self._port = port
+        self._address: IPAddress | None = None
+        self.socket: PeerSocket | None = None
+        self._error = ""
+
+    def send(self, datagrams: Iterable[Datagram]) -> int:
+        """Sends each; how many left."""
+        return self.socket.send(datagrams) if self.socket is not None else 0
+
+    def be_at(self, address: IPAddress | None) -> bool:
+        """Speaks from there from now on; whether the socket is another now."""
+        if self.socket is not None and address == self._address:
+            return False
+        before = self.socket
+        self.close()
+        self._address = address
+        if address is not None:
+            try:
+                self.socket = PeerSocket(address, port=self._port)
+            except SocketRefused as error:
+                if str(error) != self._error:
+                    log.error("other nodes not reachable", error=str(error))
+                self._error = str(error)
+            else:
+                self._error = ""
+        return self.socket is not before
+
+    def close(self) -> None:
+        """Closes the socket."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+
+class VipLoop:
+    """Serves until it is stopped: a Task.
+
+    What is held stays in the kernel for as long as the others were told that it would; a process
+    that follows within that time goes on with it.
+    """
+
+    name = "vip"
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        speaker: Speaker,
+        keyring: Keyring,
+        words: WordFile,
+        path: Path,
+        leases: Answers,
+        segment: Ears,
+    ) -> None:
+        self._driver, self._speaker, self._keyring = driver, speaker, keyring
+        self._words, self._path = words, path
+        self._leases, self._segment = leases, segment
+        self._selector = selectors.DefaultSelector()
+        self._looked = float("-inf")
+        self._begun = False
+
+    def ready(self) -> bool:
+        """Whether what was left behind is looked after."""
+        return self._begun
+
+    def run(self, stop: threading.Event) -> None:
+        """One turn after the other. Raises GateRefused if the gate can't be made."""
+        wake, woken = socket.socketpair()
+        with self._selector, wake, woken:
+            threading.Thread(target=_wake_on, args=(stop, wake), daemon=True).start()
+            self._selector.register(woken, selectors.EVENT_READ, lambda _: None)
+            last = self._words.read()
+            if last is not None:
+                self._take(last)
+            agents = Agents(self._path, self._selector, self._take)
+            self._selector.register(self._leases.fileno(), selectors.EVENT_READ, self._answered)
+            self._selector.register(self._segment.fileno(), selectors.EVENT_READ, lambda _: None)
+            try:
+                while not stop.is_set():
+                    self._turn(agents)
+                self._selector.unregister(woken)
+                self._part(agents)
+            finally:
+                agents.close()
+                self._speaker.close()
+
+    def _turn(self, agents: Agents, *, most: float = EACH) -> None:
+        now = time.monotonic()
+        if now >= self._looked + EACH:
+            self._looked = now
+            self._look()
+        self._driver.turn(now=now)
+        agents.tell(self._driver.report())
+        self._begun = True
+        wait = min(self._driver.next_turn() - time.monotonic(), most)
+        for key, events in self._selector.select(max(0.0, wait)):
+            ready: Ready = key.data
+            ready(events)
+
+    def _part(self, agents: Agents) -> None:
+        """Lets the others know, so that the next process finds what this one leaves."""
+        now = time.monotonic()
+        if not self._driver.claims.own:
+            return
+        self._driver.happen(Restarting(), now=now)
+        until = now + FAREWELL
+        while self._driver.ready_to_restart is None and time.monotonic() < until:
+            self._turn(agents, most=0.1)
+        log.info("ended", addresses=len(self._driver.claims.own))
+
+    def _take(self, word: Word) -> None:
+        self._driver.told(word, now=time.monotonic())
+        self._words.write(word)
+        self._look()
+
+    def _look(self) -> None:
+        codec, word = self._driver.codec, self._driver.word
+        if codec is None or word is None:
+            return
+        if self._keyring.refresh() and self._keyring.error:
+            log.error("keys not taken", error=self._keyring.error)
+        codec.keys = self._keyring.keys
+        before = self._speaker.socket
+        if before is not None:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(before)
+        own = self._driver.underlay()
+        self._speaker.be_at(own)
+        if self._speaker.socket is not None:
+            self._selector.register(self._speaker.socket, selectors.EVENT_READ, self._hear)
+
+    def _hear(self, _: int) -> None:
+        if self._speaker.socket is not None:
+            for data, source in self._speaker.socket.receive():
+                self._driver.heard(data, source, now=time.monotonic())
+
+    def _answered(self, _: int) -> None:
+        for event in self._leases.take():
+            self._driver.happen(event, now=time.monotonic())
+
+    def close(self) -> None:
+        """Closes what it was given."""
+        self._leases.close()
+        self._segment.close()
+
+
+def _wake_on(stop: threading.Event, wake: socket.socket) -> None:
+    stop.wait()
+    with contextlib.suppress(OSError):  # the loop has ended first
+        wake.send(b"x")
