@@ -15,7 +15,8 @@ def groups_of(
     """Those of this node, by name.
 
     holds: what it still has. A node that a gateway's selector no longer takes stays a member, but
-    not an eligible one, until others have its addresses: they are handed over, not dropped.
+    not an eligible one, until others have its addresses: they are handed over, not dropped. Where
+    there is nobody to take them, it lets go.
     """
     found: list[GatewayGroup] = []
     for gateway in sorted(gateways, key=lambda one: one.metadata.name):
@@ -24,14 +25,16 @@ def groups_of(
             address for entry in status.addresses if (address := address_of(entry.address))
         )
         members = frozenset(one.name for one in status.node_list)
-        if node in members or not addresses.isdisjoint(holds):
+        eligible = frozenset(one.name for one in status.node_list if one.status == READY)
+        leaving = bool(eligible) and not addresses.isdisjoint(holds)
+        if node in members or leaving:
             found.append(
                 GatewayGroup(
                     name=gateway.metadata.name,
                     uid=gateway.metadata.uid,
                     addresses=addresses,
                     members=members | {node},
-                    eligible=frozenset(one.name for one in status.node_list if one.status == READY),
+                    eligible=eligible,
                     failback=gateway.spec.failback,
                 )
             )

@@ -25,6 +25,10 @@ from outgate.vip.engine.group import Group
 from outgate.vip.engine.peers import NEVER, Peer
 from outgate.vip.engine.settings import Partition
 
+AT_ONCE = 250
+"""Addresses in one probe: with more, a busy node may miss the time for which its verdict is good.
+The first are claimed while the next are asked for."""
+
 VALID = 1.0
 """Seconds that a probe's verdict is good for, where nobody is silent."""
 
@@ -306,8 +310,9 @@ class Taking:
             else:
                 g.wake = min(g.wake, start)
         if due:
-            self._probe = (probe, now, frozenset(due))
-            yield Probe(probe, frozenset(due), g.settings.probes, g.settings.probe)
+            asked = frozenset(sorted(due, key=lambda a: (a.version, int(a)))[:AT_ONCE])
+            self._probe = (probe, now, asked)
+            yield Probe(probe, asked, g.settings.probes, g.settings.probe)
 
     def _claim(
         self, free: set[IPAddress], moved: set[IPAddress], until: float, *, guess: bool
