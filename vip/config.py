@@ -3,6 +3,7 @@
 The same names as the chart's values, as environment variables OUTGATE_VIP_* or flags.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -55,7 +56,12 @@ def timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def settings_from(*, partition: str, **timings: Any) -> Settings:
     """Checks the timings one by one and together. Raises SettingsWrong."""
     settings = Settings(partition=Partition(partition), **timings)
-    wrong = validate(settings)
+    # Whatever is compared with no number is fine.
+    wrong = [
+        f"{name} {value}: must be a number greater than 0"
+        for name, value in timings.items()
+        if not math.isfinite(value) or value < 0 or (value == 0 and name != "drift")
+    ] or validate(settings)
     if wrong:
         raise SettingsWrong("; ".join(wrong))
     return settings

@@ -15,7 +15,7 @@ from outgate.daemon.backoff import Backoff
 from outgate.vip.announcer import REFRESH, Announcer
 from outgate.vip.errors import AddressRefused, WireRefused
 from outgate.vip.model import Holding, Observed
-from outgate.vip.placement import adopted, changes
+from outgate.vip.placement import changes
 from outgate.vip.protocol import Held
 from outgate.vip.wire import Wire
 
@@ -163,14 +163,14 @@ class Holder:
 
     def _apply(self, now: float) -> None:
         wish = self._wish
+        if wish is None:
+            return  # what a former process left: not to be announced, somebody else may have it
         if self._addresses is None:
-            if not (wish and (wish.addresses or wish.standby)) and not self._adopt():
+            if not (wish.addresses or wish.standby) and not self._adopt():
                 return  # most nodes, for ever: nothing heavy is loaded there
             self._addresses = self._make_addresses()
         observed = self.observed = self._addresses.observe()
-        todo = (
-            changes(observed, wish.addresses, default=wish.interface) if wish else adopted(observed)
-        )
+        todo = changes(observed, wish.addresses, default=wish.interface)
         self._errors.update(todo.refused)
         macs = {link.name: link.mac for link in observed.links}
         held = {h: macs[h.interface] for h in todo.hold}
@@ -185,7 +185,7 @@ class Holder:
         for holding in refused:
             del held[holding]
         self._announcer = self._announcer.holding(held, now=now)
-        if wish and wish.standby and self._wire is None:
+        if wish.standby and self._wire is None:
             self._wire = self._make_wire()
 
     def _refused(

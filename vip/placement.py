@@ -62,10 +62,5 @@ def changes(observed: Observed, wanted: Iterable[IPAddress], *, default: str) ->
     )
 
 
-def adopted(observed: Observed) -> Changes:
-    """Nothing changes: a former process left these, and somebody may be using them this moment."""
-    return Changes(remove=(), add=(), hold=_sorted(observed.owned), refused=())
-
-
 def _sorted(holdings: Iterable[Holding]) -> tuple[Holding, ...]:
     return tuple(sorted(holdings, key=lambda holding: holding.sort_key))

@@ -54,7 +54,6 @@ def loop_of(place: Place, settings: Settings, *, refresh: float, wall: float) ->
         edges,
         Identity(boot=time.time_ns() // 1_000_000, wall=wall),
         settings=settings,
-        clock=time.monotonic,
     )
     return VipLoop(
         driver,

@@ -56,10 +56,11 @@ class Claims:
         self.version += news
         return news
 
-    def forget(self, known: frozenset[IPAddress]) -> None:
-        """Only these addresses are in use now."""
-        for address in self.heard.keys() - known:
-            del self.heard[address]
+    def forget(self, gone: Iterable[IPAddress]) -> None:
+        """These addresses are not in use any more."""
+        for address in gone:
+            if self.heard.pop(address, None) is not None:
+                self.version += 1
 
     def whole(self) -> ByGateway:
         """What this node holds, as it tells others."""

@@ -5,7 +5,7 @@ does not, is given up.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -43,15 +43,10 @@ class Identity:
 
 
 class Driver:
-    """One node's vip process without its sockets. For one thread; `now` is monotonic seconds.
+    """One node's vip process without its sockets. For one thread; `now` is monotonic seconds."""
 
-    clock: asked right before what must not be done too late.
-    """
-
-    def __init__(
-        self, edges: Edges, identity: Identity, *, settings: Settings, clock: Callable[[], float]
-    ) -> None:
-        self._edges, self._identity, self._settings, self._clock = edges, identity, settings, clock
+    def __init__(self, edges: Edges, identity: Identity, *, settings: Settings) -> None:
+        self._edges, self._identity, self._settings = edges, identity, settings
         self.codec: PeerCodec | None = None
         self.engine: Engine | None = None
         self.claims = Claims()
@@ -70,13 +65,15 @@ class Driver:
         events = list(news(self.word if self.engine is not None else None, word))
         groups = {group.gateway: addresses_of(group) for group in word.groups}
         nodes = {name: parse(address) for name, address in word.nodes.items()}
+        used = frozenset(map(parse, word.ids))
         before, self.word = self.word, word
         if self.codec is None:
             self.codec = PeerCodec(word.node, boot=self._identity.boot)
         self.codec.know(nodes, now=now)
-        self.claims.forget(frozenset(map(parse, word.ids)))
+        # What is heard of an address before the agent knows it is kept: nobody says it again.
+        self.claims.forget(frozenset(map(parse, before.ids if before else ())) - used)
         if self.engine is None and groups:
-            self._begin(word.node, now=now)
+            self._begin(word.node, groups, now=now)
         if self.engine is not None:
             self._edges.leases.own({group.gateway: group.uid for group in word.groups})
             self._manage(groups)
@@ -150,13 +147,15 @@ class Driver:
         )
         return self._report
 
-    def _begin(self, node: str, *, now: float) -> None:
+    def _begin(self, node: str, gateways: Container[str], *, now: float) -> None:
         """This node is, or may become, a gateway node."""
         try:
-            adopted = self._edges.gate.start()
+            left = self._edges.gate.start()
         except GateRefused as error:
             log.error("addresses not gated, none is held", error=str(error))
             return
+        # Nobody would keep alive, nor let go, what is of a gateway that is not this node's now.
+        adopted = [one for one in left if one.gateway in gateways]
         for one in adopted:
             self.claims.take(node, one.gateway, (one.address,), epoch=one.epoch)
         self.engine = Engine(
@@ -165,9 +164,10 @@ class Driver:
             now=now,
             settings=self._settings,
             adopted=adopted,
-            epoch=max((one.epoch for one in adopted), default=0),
+            epoch=max((one.epoch for one in left), default=0),
         )
         if adopted:
+            self._tell(self.claims.own, now)
             log.info("addresses adopted", addresses=len(adopted))
 
     def _manage(self, groups: Mapping[str, frozenset[IPAddress]]) -> None:

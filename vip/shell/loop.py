@@ -13,6 +13,7 @@ import structlog
 
 from outgate.api.view import IPAddress
 from outgate.vip.engine.events import Event, Restarting
+from outgate.vip.errors import PeerGone
 from outgate.vip.peer.errors import SocketRefused
 from outgate.vip.peer.keyring import Keyring
 from outgate.vip.peer.udp import PeerSocket
@@ -129,9 +130,7 @@ class VipLoop:
         with self._selector, wake, woken:
             threading.Thread(target=_wake_on, args=(stop, wake), daemon=True).start()
             self._selector.register(woken, selectors.EVENT_READ, lambda _: None)
-            last = self._words.read()
-            if last is not None:
-                self._take(last)
+            self._remember()
             agents = Agents(self._path, self._selector, self._take)
             self._selector.register(self._leases.fileno(), selectors.EVENT_READ, self._answered)
             self._selector.register(self._segment.fileno(), selectors.EVENT_READ, lambda _: None)
@@ -167,6 +166,15 @@ class VipLoop:
         while self._driver.ready_to_restart is None and time.monotonic() < until:
             self._turn(agents, most=0.1)
         log.info("ended", addresses=len(self._driver.claims.own))
+
+    def _remember(self) -> None:
+        """Takes the last word that a former process heard."""
+        last = self._words.read()
+        try:
+            if last is not None:
+                self._take(last)
+        except PeerGone as error:
+            log.warning("last word not taken", error=str(error))
 
     def _take(self, word: Word) -> None:
         self._driver.told(word, now=time.monotonic())

@@ -7,7 +7,6 @@ import pytest
 from outgate.vip.fake import FakeLan
 from outgate.vip.holder import GLANCE, RESYNC, Holder
 from outgate.vip.model import Holding, Link
-from outgate.vip.protocol import Hold
 
 MAC = "02:aa:00:00:00:01"
 LAN = Link("eth0", MAC, True, frozenset({ip_network("203.0.113.0/24")}))
@@ -24,47 +23,45 @@ def holder(lan: FakeLan, *, adopt: bool = False) -> Holder:
     return Holder(addresses=lambda: lan, wire=lambda: lan, adopt=lambda: adopt, wall=1000.0)
 
 
-def word(seq: int, *addresses: str) -> Hold:
-    return Hold(seq, addresses, "eth0")
+def hold(holding: Holder, *addresses: str, interface: str = "eth0") -> None:
+    holding.hold(map(ip_address, addresses), interface=interface)
 
 
 def test_the_address_comes_first_then_the_announcement(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=5.0)
     assert lan.log == [f"add {VIP} eth0", f"announce {VIP} eth0 {MAC}"]
-    (held,) = holding.report().held
+    (held,) = holding.held()
     assert (held.address, held.interface, held.since, held.announced) == (VIP, "eth0", 1005.0, 1)
-    assert holding.report().seq == 1
 
 
 def test_on_release_it_falls_silent_and_the_address_goes(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
     lan.log.clear()
-    holding.hold(word(2))
+    hold(holding)
     holding.turn(now=0.1)  # the train's second turn would have been now
     holding.turn(now=100.0)
     assert lan.log == [f"remove {VIP} eth0"]
-    assert holding.report().held == ()
+    assert holding.held() == ()
 
 
-def test_without_a_word_what_a_former_process_left_is_kept_and_announced(lan: FakeLan) -> None:
-    lan.owned.add(HELD)
+def test_without_a_word_what_a_former_process_left_stays_and_nothing_is_said(lan: FakeLan) -> None:
+    lan.owned.add(HELD)  # perhaps another node has it by now
     holding = holder(lan, adopt=True)
     holding.turn(now=0.0)
     holding.turn(now=RESYNC + 1)
     assert lan.owned == {HELD}
-    assert lan.log[0] == f"announce {VIP} eth0 {MAC}"
-    assert not any("remove" in line or "add" in line for line in lan.log)
+    assert lan.log == []
 
 
 def test_the_first_word_withdraws_what_it_does_not_name(lan: FakeLan) -> None:
     lan.owned.add(HELD)
     holding = holder(lan, adopt=True)
     holding.turn(now=0.0)
-    holding.hold(word(1))
+    hold(holding)
     holding.turn(now=1.0)
     assert lan.owned == set()
 
@@ -74,17 +71,17 @@ def test_a_node_that_never_held_anything_loads_no_edge(lan: FakeLan) -> None:
         raise AssertionError("loaded")
 
     holding = Holder(addresses=heavy, wire=heavy, adopt=lambda: False)
-    holding.hold(word(1))
+    hold(holding)
     holding.turn(now=0.0)
-    assert holding.report().seq == 1
+    assert holding.held() == ()
 
 
 def test_a_foreign_address_is_reported_never_announced_never_removed(lan: FakeLan) -> None:
     lan.foreign.add(HELD)
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
-    holding.hold(word(2))
+    hold(holding)
     holding.turn(now=1.0)
     assert lan.log == []
     assert lan.foreign == {HELD}
@@ -92,10 +89,10 @@ def test_a_foreign_address_is_reported_never_announced_never_removed(lan: FakeLa
 
 def test_one_address_that_fails_does_not_stop_the_others(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(Hold(1, ("198.51.100.9", VIP), "nowhere"))
+    hold(holding, "198.51.100.9", VIP, interface="nowhere")
     holding.turn(now=0.0)
     assert lan.owned == {HELD}
-    errors = {one.address: one.error for one in holding.report().held}
+    errors = {one.address: one.error for one in holding.held()}
     assert errors[VIP] == ""
     assert "nowhere" in errors["198.51.100.9"]
 
@@ -103,19 +100,19 @@ def test_one_address_that_fails_does_not_stop_the_others(lan: FakeLan) -> None:
 def test_what_the_kernel_refuses_is_tried_again_soon(lan: FakeLan) -> None:
     holding = holder(lan)
     lan.broken = True
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
-    assert holding.report().held[0].error
+    assert holding.held()[0].error
     lan.broken = False
     assert holding.next_turn() < 2.0
     holding.turn(now=holding.next_turn())
     assert lan.owned == {HELD}
-    assert holding.report().held[0].error == ""
+    assert holding.held()[0].error == ""
 
 
 def test_an_address_that_somebody_removed_comes_back(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
     lan.owned.clear()
     holding.turn(now=RESYNC)
@@ -125,40 +122,40 @@ def test_an_address_that_somebody_removed_comes_back(lan: FakeLan) -> None:
 def test_a_link_without_carrier_is_an_error_until_it_is_back(lan: FakeLan) -> None:
     lan.links = {Link("eth0", MAC, False, LAN.connected)}
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
-    assert "announce" in holding.report().held[0].error
+    assert "announce" in holding.held()[0].error
     lan.links = {LAN}
     holding.turn(now=holding.next_turn())
-    assert holding.report().held[0].error == ""
+    assert holding.held()[0].error == ""
 
 
 def test_an_address_that_others_removed_is_put_back_soon_and_counted(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
     assert holding.next_turn() <= GLANCE
     lan.owned.clear()
     holding.turn(now=GLANCE)
     assert lan.owned == {HELD}
-    assert holding.report().repaired == 1
+    assert holding.repaired == 1
 
 
 def test_what_the_agent_takes_away_and_gives_is_no_repair(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
-    holding.hold(word(2))
+    hold(holding)
     holding.turn(now=1.0)
-    holding.hold(word(3, VIP))
+    hold(holding, VIP)
     holding.turn(now=2.0)
     assert lan.owned == {HELD}
-    assert holding.report().repaired == 0
+    assert holding.repaired == 0
 
 
 def test_nobody_looks_while_nothing_was_touched(lan: FakeLan) -> None:
     holding = holder(lan)
-    holding.hold(word(1, VIP))
+    hold(holding, VIP)
     holding.turn(now=0.0)
     lan.touched = lambda: False  # type: ignore[method-assign]
     lan.owned.clear()
@@ -166,3 +163,48 @@ def test_nobody_looks_while_nothing_was_touched(lan: FakeLan) -> None:
     assert lan.owned == set()
     holding.turn(now=RESYNC + 1)
     assert lan.owned == {HELD}
+
+
+def test_a_node_that_may_hold_soon_loads_its_edges_and_looks_before_there_is_anything(
+    lan: FakeLan,
+) -> None:
+    made: list[str] = []
+
+    def edge(name: str) -> FakeLan:
+        made.append(name)
+        return lan
+
+    holding = Holder(
+        addresses=lambda: edge("addresses"), wire=lambda: edge("wire"), adopt=lambda: False
+    )
+    holding.hold((), interface="eth0", standby=True)
+    assert holding.observed is None
+    holding.turn(now=0.0)
+    assert made == ["addresses", "wire"]
+    assert holding.observed is not None and holding.observed.links == {LAN}
+
+
+def test_the_version_rises_with_what_is_held_and_with_nothing_else(lan: FakeLan) -> None:
+    holding = holder(lan)
+    lan.touched = lambda: False  # type: ignore[method-assign]
+    hold(holding, VIP)
+    before = holding.version
+    holding.turn(now=0.0)
+    assert holding.version > before
+    before = holding.version
+    holding.turn(now=0.05)
+    assert holding.version == before
+    holding.turn(now=0.1)  # the train's second announcement
+    assert holding.version > before
+    assert holding.held()[0].announced == 2
+
+
+def test_an_address_is_announced_again_when_somebody_asks_for_it(lan: FakeLan) -> None:
+    holding = holder(lan)
+    hold(holding, VIP)
+    holding.turn(now=0.0)
+    lan.log.clear()
+    holding.announce(ip_address(VIP))
+    assert holding.next_turn() <= 0.01
+    holding.turn(now=0.01)
+    assert lan.log == [f"announce {VIP} eth0 {MAC}"]
