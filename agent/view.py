@@ -64,7 +64,7 @@ class Outcome:
 class ViewMaker:
     """Makes views. Keeps what it worked out about objects that have not changed since.
 
-    The result depends on the snapshot alone: a new maker gives the same one, only slower.
+    The result depends on what it is given alone: a new maker gives the same one, only slower.
     strict_start: the rules are to know all pods, and where pods' addresses are from.
     """
 

@@ -1,6 +1,6 @@
 """What the vip process is told: the node's view, as far as it is about virtual IPs. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
 from outgate.agent.egress import Holder
@@ -15,12 +15,10 @@ def word_of(
     *,
     interface: str,
     only: Collection[IPAddress] | None = None,
-    unfit: Mapping[str, str] | None = None,
 ) -> Word:
-    """The word, without its number.
+    """The word, without its number, and without what hinders this node: `VipClient` adds both.
 
-    only: of the addresses, those that the rules still serve; None for all. unfit: by gateway, why
-    this node can't serve it now.
+    only: of the addresses, those that the rules still serve; None for all.
     """
     nodes = (view.node, *mesh_peers(view))
     return Word(
@@ -38,7 +36,6 @@ def word_of(
                 members=tuple(sorted(group.members)),
                 eligible=tuple(sorted(group.eligible)),
                 failback=group.failback,
-                unfit=(unfit or {}).get(group.name, ""),
             )
             for group in view.groups
         ),

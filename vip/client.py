@@ -1,4 +1,4 @@
-"""The agent's end of the Unix socket: says what to hold, keeps the vip process's last report."""
+"""The agent's end of the Unix socket: says what there is to settle, keeps the last report."""
 
 import contextlib
 import selectors
@@ -43,7 +43,7 @@ class VipState:
 
 
 class VipClient:
-    """Keeps the vip process told: a Task. `hold` and `state` may be called from any thread."""
+    """Keeps the vip process told: a Task. `tell` and `state` may be called from any thread."""
 
     name = "vip-client"
 
@@ -56,6 +56,7 @@ class VipClient:
         self._unfit: dict[str, str] = {}
         self._word: Word | None = None
         self._report: Report | None = None
+        self._answered = False  # by the process that listens now
         self._connected = False
         self._subscribers: list[Callable[[], object]] = []
         self._wake, self._woken = socket.socketpair()
@@ -102,7 +103,7 @@ class VipClient:
         """What the vip process last said."""
         with self._lock:
             report = self._report
-            settled = self._connected and report is not None and report.seq == self._seq
+            settled = self._answered and report is not None and report.seq == self._seq
             return VipState(self._connected, settled, report)
 
     def ready(self) -> bool:
@@ -126,7 +127,7 @@ class VipClient:
                     reported = True
             finally:
                 with self._lock:
-                    self._connected = False
+                    self._connected = self._answered = False
                 self._notify()
             stop.wait(RECONNECT)
 
@@ -159,7 +160,9 @@ class VipClient:
             if isinstance(message, Report):
                 with self._lock:
                     # One that has just started knows nothing yet: what is known stays so long.
-                    self._report = message if message.seq or self._report is None else self._report
+                    if message.seq or self._report is None:
+                        self._report = message
+                        self._answered = message.seq == self._seq
                 self._notify()
 
     def _notify(self) -> None:

@@ -11,6 +11,7 @@ from outgate.kube.client import Client
 from outgate.tunnel.underlay import Underlay
 from outgate.vip.client import VipState
 from outgate.vip.protocol import Held
+from outgate.vip.protocol import Report as Said
 
 pytestmark = pytest.mark.kernel
 
@@ -26,7 +27,7 @@ def test_every_phase_is_accepted_and_the_spec_is_left_alone(client: Client) -> N
         client,
         node="node-a",
         state=lambda: states[-1],
-        vip=lambda: VipState(True, True, (Held("203.0.113.7", "eth0"),)),
+        vip=lambda: VipState(True, True, Said(1, (Held("203.0.113.7", "eth0"),))),
         tunnel=lambda: client.get(EGRESS_TUNNEL, "node-a"),
         heartbeat=10.0,
     )

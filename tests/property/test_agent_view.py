@@ -1,5 +1,6 @@
 """The view is a function of the snapshot: what a maker remembers never shows."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from hypothesis import given
@@ -17,7 +18,11 @@ from unit.agent.cluster import (
     tunnel,
 )
 
+from outgate.agent.apply import addresses_of
+from outgate.agent.egress import Holder
+from outgate.agent.holders import NOTHING_SAID, Claims
 from outgate.agent.view import Snapshot, ViewMaker
+from outgate.agent.vip_word import word_of
 from outgate.api.core import Namespace
 from outgate.api.meta import LabelSelector, ObjectMeta, Requirement
 from outgate.api.policy import AppliedTo, AssignedEIP, ClusterAppliedTo, PolicyStatus
@@ -90,9 +95,22 @@ GATEWAYS = st.sampled_from(
     [
         keyed(),
         keyed(gateway((EIP4, 7, "node-a"), (EIP6, 8, "node-b"))),
-        keyed(gateway((EIP4, 7, "node-b"), ("", 9, "node-a"))),
-        keyed(gateway((EIP4, 7, "node-a"), (EIP6, 8, "node-b"), (OTHER4, 10, "node-b"))),
+        keyed(gateway((EIP4, 7, "node-b"), ("", 9, "node-a"), nodes={"node-a": True})),
+        keyed(gateway((EIP4, 7, "node-a"), (EIP6, 8, "node-b"), (OTHER4, 10, "node-b"), epoch=2)),
+        keyed(
+            gateway((EIP4, 7, "node-b"), (EIP6, 8, ""), nodes={"node-b": True, "node-a": False}),
+            gateway((OTHER4, 10, "node-b"), name="other", nodes={"node-b": True}),
+        ),
     ]
+)
+ADDRESSES = st.sampled_from([ip_address(text) for text in (EIP4, EIP6, OTHER4)])
+EPOCHS = st.integers(0, 3)
+CLAIMS = st.builds(
+    Claims,
+    own=st.none() | st.dictionaries(ADDRESSES, EPOCHS),
+    heard=st.dictionaries(
+        ADDRESSES, st.builds(Holder, EPOCHS, st.sampled_from(["node-b", "node-c"]))
+    ),
 )
 TUNNELS = st.sampled_from(
     [
@@ -117,6 +135,7 @@ CHANGES = st.lists(
         st.tuples(st.just("gateways"), GATEWAYS),
         st.tuples(st.just("tunnels"), TUNNELS),
         st.tuples(st.just("cluster_infos"), INFOS),
+        st.tuples(st.just("claims"), CLAIMS),
     ),
     min_size=1,
     max_size=12,
@@ -133,15 +152,21 @@ def test_a_maker_with_a_past_gives_what_a_new_one_gives(
         "tunnels": keyed(tunnel("node-a", 1)),
         "pods": {},
     }
+    claims = NOTHING_SAID
     for field, value in changes:
+        if field == "claims":
+            claims = value
+            continue
         # As stores do: an object that has not changed stays the same object.
         old = held.get(field, {})
         held[field] = {k: old[k] if old.get(k) == v else v for k, v in value.items()}
         snapshot = Snapshot(**held)
-        made = maker.view(snapshot, local=LOCAL)
-        assert made == ViewMaker(strict_start=strict_start).view(snapshot, local=LOCAL)
+        made = maker.view(snapshot, local=LOCAL, claims=claims)
+        fresh = ViewMaker(strict_start=strict_start)
+        assert made == fresh.view(snapshot, local=LOCAL, claims=claims)
         if made.view is not None:
             each_pod_is_under_one_entry_of_each_policy(made.view)
+            the_node_is_prepared_for_all_that_may_come_to_it(made.view, claims)
 
 
 def each_pod_is_under_one_entry_of_each_policy(view: NodeView) -> None:
@@ -153,6 +178,19 @@ def each_pod_is_under_one_entry_of_each_policy(view: NodeView) -> None:
         assert key.partition("#")[0] == each.key
         assert each.key in view.policies
     assert not view.known or view.known >= view.pods.keys()
+
+
+def the_node_is_prepared_for_all_that_may_come_to_it(view: NodeView, claims: Claims) -> None:
+    held = {each.id for each in view.held}
+    here = {id_ for id_, node in view.next_hops.items() if node == view.node.name}
+    assert held >= here
+    assert addresses_of(view.held) >= {each for group in view.groups for each in group.addresses}
+    for address in claims.own or ():
+        assert address not in view.ids or view.ids[address] in held
+    word = word_of(view, interface="eth0")
+    assert {ip_address(text) for group in word.groups for text in group.addresses} <= addresses_of(
+        view.held
+    )
 
 
 @given(some(PODS), some(POLICIES), some(CLUSTER_POLICIES), some(SPACES))

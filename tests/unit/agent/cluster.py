@@ -1,10 +1,11 @@
 """A small cluster as the agent's stores see it, and pieces to change it with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
+from outgate.agent.holders import NOTHING_SAID, Claims
 from outgate.agent.mesh import LocalNode
 from outgate.agent.view import Outcome, Snapshot, ViewMaker
 from outgate.api.clusterinfo import (
@@ -18,6 +19,7 @@ from outgate.api.gateway import (
     EgressGateway,
     EgressGatewaySpec,
     EgressGatewayStatus,
+    GatewayNode,
     NodeSelector,
 )
 from outgate.api.meta import LabelSelector, ObjectMeta
@@ -100,14 +102,30 @@ def cluster_policy(name: str = "all", **changes: Any) -> EgressClusterPolicy:
 
 
 def gateway(
-    *addresses: tuple[str, int, str], name: str = "egw", created: str = "2026-01-01T00:00:00Z"
+    *addresses: tuple[str, int, str],
+    name: str = "egw",
+    created: str = "2026-01-01T00:00:00Z",
+    nodes: Mapping[str, bool] | None = None,
+    epoch: int = 0,
+    failback: bool = False,
 ) -> EgressGateway:
-    """With status.addresses of (address, id, node)."""
+    """With status.addresses of (address, id, node), all of that epoch, and these members.
+
+    nodes: which of them are eligible.
+    """
     return EgressGateway(
-        metadata=ObjectMeta(name=name, creation_timestamp=created),
-        spec=EgressGatewaySpec(node_selector=NodeSelector(selector=LabelSelector())),
+        metadata=ObjectMeta(name=name, uid=f"uid-{name}", creation_timestamp=created),
+        spec=EgressGatewaySpec(
+            node_selector=NodeSelector(selector=LabelSelector()), failback=failback
+        ),
         status=EgressGatewayStatus(
-            addresses=tuple(EgressAddress(address=a, id=i, node=n) for a, i, n in addresses)
+            node_list=tuple(
+                GatewayNode(name=each, status="Ready" if eligible else "NotReady")
+                for each, eligible in (nodes or {}).items()
+            ),
+            addresses=tuple(
+                EgressAddress(address=a, id=i, node=n, epoch=epoch) for a, i, n in addresses
+            ),
         ),
     )
 
@@ -151,8 +169,11 @@ def snapshot(**changes: Any) -> Snapshot:
     return replace(base, **changes)
 
 
-def outcome(*, strict_start: bool = False, **changes: Any) -> Outcome:
-    return ViewMaker(strict_start=strict_start).view(snapshot(**changes), local=LOCAL)
+def outcome(
+    *, strict_start: bool = False, claims: Claims = NOTHING_SAID, **changes: Any
+) -> Outcome:
+    maker = ViewMaker(strict_start=strict_start)
+    return maker.view(snapshot(**changes), local=LOCAL, claims=claims)
 
 
 def address(text: str) -> IPAddress:

@@ -8,10 +8,11 @@ from unit.agent.cluster import snapshot
 
 from outgate.agent.apply import Edges, Programmer
 from outgate.agent.fake import FakeConntrack, FakeVip
+from outgate.agent.holders import NOTHING_SAID
 from outgate.agent.node_state import NodeState
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.view import Snapshot
-from outgate.api.view import DataPathSettings, IPAddress
+from outgate.api.view import DataPathSettings
 from outgate.daemon.backoff import Backoff
 from outgate.rules.errors import KernelRefused as RulesRefused
 from outgate.rules.fake import FakeKernel as FakeNft
@@ -20,6 +21,7 @@ from outgate.tunnel.errors import KernelRefused as MeshRefused
 from outgate.tunnel.fake import FakeKernel as FakeMesh
 from outgate.tunnel.model import Delete, Operation
 from outgate.tunnel.underlay import DefaultRoute, Host, Interface
+from outgate.vip.protocol import Word
 
 UNDERLAY = "192.0.2.1"
 
@@ -30,6 +32,7 @@ class Nft(FakeNft):
         self.log = log
         self.refuse = False
         self.quiet = False
+        self.written: list[Transaction] = []
 
     def touched(self) -> bool:
         return not self.quiet
@@ -38,6 +41,7 @@ class Nft(FakeNft):
         if self.refuse:
             raise RulesRefused("table outgate", "change", "no")
         self.log.append("rules")
+        self.written.append(transaction)
         super().apply(transaction)
 
 
@@ -65,11 +69,9 @@ class Vip(FakeVip):
         super().__init__()
         self.log = log
 
-    def hold(
-        self, addresses: Iterable[IPAddress], *, interface: str, standby: bool = False
-    ) -> None:
-        super().hold(addresses, interface=interface, standby=standby)
-        self.log.append(f"hold {' '.join(map(str, self.addresses or ()))}".strip())
+    def tell(self, word: Word) -> None:
+        super().tell(word)
+        self.log.append(f"tell {' '.join(self.addresses)}".strip())
 
 
 @dataclass
@@ -101,6 +103,7 @@ class Node:
         self.lacks: tuple[str, ...] = ()
         self.others = NodeState()
         self.news: set[str] = set()
+        self.claims = NOTHING_SAID
         self.interfaces: tuple[Interface, ...] = (_interface("eth0", 1500, UNDERLAY),)
         self.now = 0.0
         self.restart()
@@ -121,6 +124,7 @@ class Node:
             ),
             settings=DataPathSettings(),
             pace=Pace(coalesce=0.0, news=0.01, backoff=Backoff(first=0.01, most=0.02)),
+            claims=lambda: self.claims,
             clock=lambda: self.now,
         )
 

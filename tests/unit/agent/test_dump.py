@@ -19,11 +19,13 @@ VIEW = {
             "egress6": 65535,
         }
     },
-    "nextHops": {"3": "node-b"},
+    "nextHops": {"3": "node-b", "4": "node-a", "5": "node-a", "6": "node-a", "7": "node-b"},
     "held": [
         {"id": 4, "addresses": ["198.51.100.7"]},
         {"id": 5, "addresses": ["198.51.100.8"]},
         {"id": 6, "addresses": ["192.0.2.1"]},
+        {"id": 7, "addresses": ["198.51.100.9"]},
+        {"id": 8, "addresses": ["198.51.100.10"]},
     ],
 }
 DOCUMENT = {
@@ -46,9 +48,13 @@ def test_the_summary_comes_first_and_the_verdict_last() -> None:
         "    10.244.1.5",
         "policy team/a: to 203.0.113.0/24 but 203.0.113.9/32",
         "  egress id 3 (IPv4), none, dropped (IPv6)",
-        "1 egress ids have a next hop",
+        "5 egress ids have a next hop",
         "  3 -> node-b",
-        "3 addresses are held here",
+        "  4 -> node-a",
+        "  5 -> node-a",
+        "  6 -> node-a",
+        "  7 -> node-b",
+        "3 addresses are held here; 2 may come to be",
         "  198.51.100.7 (egress id 4): on eth0",
         "  198.51.100.8 (egress id 5): NOT HELD: no such link",
         "  192.0.2.1 (egress id 6): the node's own, or the vip process has not said",

@@ -19,7 +19,7 @@ from unit.agent.cluster import (
     tunnel,
 )
 
-from outgate.agent.flows import Flow, purge, stale
+from outgate.agent.flows import Flow, Purge, purge, stale
 from outgate.agent.view import ViewMaker
 from outgate.api.view import NodeView
 from outgate.rules import words
@@ -28,13 +28,25 @@ POD, POD6 = ip_address("10.244.1.5"), ip_address("fd00:1::5")
 OUT, OUT6 = ip_address("198.51.100.9"), ip_address("2001:db8:2::9")
 NODE = ip_address("192.0.2.1")
 INSIDE = ip_address("10.244.2.7")
-HERE = keyed(gateway((EIP4, ID4, "node-a"), (EIP6, ID6, "node-a")))
+BOTH = {"node-a": True, "node-b": True}
+LOCAL_ONLY = (
+    (ID4 << 16 | words.LOCAL, 0xFFFF8000),
+    (ID6 << 16 | words.LOCAL, 0xFFFF8000),
+)
 
 
 def view(**changes: Any) -> NodeView:
     made = ViewMaker().view(snapshot(**changes), local=LOCAL).view
     assert made is not None
     return made
+
+
+def member(holder: str) -> NodeView:
+    """Of node-a, which is a member of the gateway; that node holds the addresses."""
+    return view(gateways=keyed(gateway((EIP4, ID4, holder), (EIP6, ID6, holder), nodes=BOTH)))
+
+
+HERE, THERE = member("node-a"), member("node-b")
 
 
 def tunnelled(id_: int = ID4, **changes: Any) -> Flow:
@@ -91,20 +103,56 @@ def test_a_move_of_the_address_between_other_nodes_touches_no_flow() -> None:
 
 
 def test_when_this_node_takes_the_address_its_own_pods_flows_leave_the_tunnel() -> None:
-    todo = purge(view(), view(gateways=HERE))
     # Local flows only: what others have already begun to send through the tunnel stays.
-    assert todo.marks == (
-        (ID4 << 16 | words.LOCAL, 0xFFFF8000),
-        (ID6 << 16 | words.LOCAL, 0xFFFF8000),
-    )
-    assert todo.pods == frozenset()
+    assert purge(THERE, HERE) == Purge(LOCAL_ONLY, frozenset())
 
 
-def test_when_this_node_loses_the_address_all_its_flows_go() -> None:
-    assert purge(view(gateways=HERE), view()).marks == (
+def test_when_a_member_loses_the_address_flows_of_the_tunnel_wait_for_its_return() -> None:
+    assert purge(HERE, THERE) == Purge(LOCAL_ONLY, frozenset())
+    theirs = Flow(ip_address("10.244.9.9"), OUT, ip_address(EIP4), ID4 << 16 | 2)
+    assert gone(HERE, THERE, theirs) == []
+
+
+def test_a_member_whose_address_moves_between_others_touches_no_flow() -> None:
+    elsewhere = replace(THERE, next_hops={ID4: "node-c"})
+    assert not purge(THERE, elsewhere)
+
+
+@pytest.mark.parametrize("before", ["holding", "standing by"])
+def test_what_this_node_will_never_hold_again_goes_wholly(before: str) -> None:
+    had = HERE if before == "holding" else THERE
+    assert purge(had, view()).marks == (
         (ID4 << 16, 0xFFFF0000),
         (ID6 << 16, 0xFFFF0000),
     )
+
+
+def test_an_address_given_another_id_takes_all_flows_of_the_old_one_along() -> None:
+    other = view(gateways=keyed(gateway((EIP4, 77, "node-a"), (EIP6, ID6, "node-a"), nodes=BOTH)))
+    assert purge(HERE, other).marks == (
+        (77 << 16 | words.LOCAL, 0xFFFF8000),
+        (ID4 << 16, 0xFFFF0000),
+    )
+
+
+def test_an_id_given_to_another_address_starts_all_its_flows_anew() -> None:
+    entries = (("203.0.113.177", ID4, "node-a"), (EIP6, ID6, "node-a"))
+    other = view(gateways=keyed(gateway(*entries, nodes=BOTH)))
+    assert purge(HERE, other).marks == ((ID4 << 16, 0xFFFF0000),)
+
+
+def test_becoming_a_member_touches_no_flow_and_ceasing_to_be_one_only_those_here() -> None:
+    assert not purge(view(), THERE)
+    one = view(gateways=keyed(gateway((EIP4, ID4, "node-b"), nodes=BOTH)))
+    assert purge(THERE, one).marks == ((ID6 << 16, 0xFFFF0000),)
+
+
+def test_the_nodes_own_address_that_another_serves_now_takes_all_flows_along() -> None:
+    # Nobody stands by for it: it is another node's own.
+    def own(node: str) -> NodeView:
+        return view(gateways=keyed(gateway(("", 9, node), nodes=BOTH)))
+
+    assert purge(own("node-a"), own("node-b")).marks == ((9 << 16, 0xFFFF0000),)
 
 
 def test_a_restart_keeps_what_agrees() -> None:
@@ -128,14 +176,20 @@ def test_a_restart_finds_tunnel_flows_of_ids_that_it_no_longer_holds() -> None:
     remote = ip_address("10.244.9.9")
     orphan = Flow(remote, OUT, ip_address(EIP4), ID4 << 16 | 2)
     assert gone(None, view(), orphan) == [orphan]
-    assert gone(None, view(gateways=HERE), orphan) == []
+    assert gone(None, HERE, orphan) == []
+    # A member may get it back.
+    assert gone(None, THERE, orphan) == []
 
 
 def test_a_local_pods_flow_here_is_bound_to_the_egress_address() -> None:
-    after = view(gateways=HERE)
     right = tunnelled(bound=ip_address(EIP4))
-    assert gone(None, after, right) == []
-    assert gone(None, after, tunnelled()) == [tunnelled()]
+    assert gone(None, HERE, right) == []
+    assert gone(None, HERE, tunnelled()) == [tunnelled()]
+
+
+def test_a_local_pods_flow_of_a_member_that_does_not_hold_goes_through_the_tunnel() -> None:
+    bound = tunnelled(bound=ip_address(EIP4))
+    assert gone(None, THERE, bound, tunnelled()) == [bound]
 
 
 def test_a_pod_that_changes_policies_is_looked_at_and_its_neighbour_is_not() -> None:

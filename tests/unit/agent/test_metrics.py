@@ -8,6 +8,7 @@ from outgate.agent.metrics import REGISTRY, Repairs, TrafficMetrics
 from outgate.agent.ports import PORTS, PortUse
 from outgate.agent.traffic import Traffic
 from outgate.rules.counts import Count
+from outgate.vip.protocol import Report
 
 EIP, OUT = ip_address("203.0.113.7"), ip_address("198.51.100.9")
 
@@ -65,13 +66,14 @@ def test_ports_are_told_with_their_limit_and_the_alarm() -> None:
 
 def test_what_the_vip_process_put_back_before_is_not_counted_again() -> None:
     before, repairs = repaired(), Repairs()
-    for said in (4, None, 4, 6, None, 6):
+    for said in (Report(1, repaired=4), None, Report(1, repaired=4), Report(2, repaired=6), None):
         repairs.seen(said)
+    repairs.seen(Report(2, repaired=6))
     assert repaired() == before + 2
 
 
 def test_a_vip_process_that_begins_anew_goes_on_being_counted() -> None:
     before, repairs = repaired(), Repairs()
-    for said in (4, None, 0, 1):
+    for said in (Report(1, repaired=4), None, Report(1), Report(1, repaired=1)):
         repairs.seen(said)
     assert repaired() == before + 1

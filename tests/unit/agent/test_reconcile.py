@@ -2,25 +2,37 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
+import pytest
 from unit.agent.cluster import EIP4, EIP6, ID4, ID6, gateway, keyed, pod, policy, snapshot, tunnel
 from unit.agent.node import Node
 
+from outgate.agent.apply import addresses_of
+from outgate.agent.egress import Holder
 from outgate.agent.flows import Flow
+from outgate.agent.holders import Claims
 from outgate.agent.node_state import ALL_BITS, Device, MarkUse, NodeState
 from outgate.agent.reconcile import Pace
 from outgate.agent.report import report_of
+from outgate.api.view import NodeView
 from outgate.daemon.backoff import Backoff
-from outgate.rules.model import DeleteTable, Transaction
+from outgate.rules.model import AddElements, DeleteElements, DeleteTable, Transaction
 from outgate.rules.plan import plan as rules_plan
 from outgate.tunnel.model import Delete
 from outgate.tunnel.underlay import Interface
 
-HERE = keyed(gateway((EIP4, ID4, "node-a"), (EIP6, ID6, "node-a")))
-THERE = keyed(gateway((EIP4, ID4, "node-b"), (EIP6, ID6, "node-b")))
+MEMBERS = {"node-a": True, "node-b": True}
+HERE = keyed(gateway((EIP4, ID4, "node-a"), (EIP6, ID6, "node-a"), nodes=MEMBERS))
+THERE = keyed(gateway((EIP4, ID4, "node-b"), (EIP6, ID6, "node-b"), nodes=MEMBERS))
+ELSEWHERE = keyed(gateway((EIP4, ID4, "node-b"), (EIP6, ID6, "node-b"), nodes={"node-b": True}))
+FOUR, SIX = ip_address(EIP4), ip_address(EIP6)
 POD, OUT = ip_address("10.244.1.5"), ip_address("198.51.100.9")
+OTHER = "203.0.113.200"
 CANDIDATE = keyed(tunnel("node-a", 1, mark=2), tunnel("node-b", 2, mark=1))
 
 
@@ -42,39 +54,100 @@ def test_nothing_is_written_while_the_inside_is_unknown() -> None:
     assert "EgressClusterInfo" in node.reconciler.unready()
 
 
-def test_the_device_comes_before_the_rules_and_the_rules_before_the_addresses() -> None:
+@pytest.mark.parametrize("gateways", [HERE, THERE], ids=["holder", "standing by"])
+def test_the_device_comes_before_the_rules_and_the_rules_before_the_word(gateways: Any) -> None:
+    node = Node(gateways=gateways)
+    node.reconciler.step()
+    # Whoever holds them: a member is ready for all addresses before it may be given one.
+    assert node.log == ["mesh +", "rules", f"tell {EIP4} {EIP6}"]
+    assert {held.id for held in _view(node).held} == {ID4, ID6}
+
+
+def test_ceasing_to_be_a_member_goes_the_other_way() -> None:
     node = Node(gateways=HERE)
     node.reconciler.step()
-    assert node.log == ["mesh +", "rules", f"hold {EIP4} {EIP6}"]
+    written = node.change(tunnels=keyed(tunnel("node-a", 1)), gateways=ELSEWHERE)
+    assert written == ["tell", "rules", "tell", "mesh -"]
 
 
-def test_letting_go_goes_the_other_way() -> None:
+@pytest.mark.parametrize(
+    ("entries", "written"),
+    [
+        (((EIP4, ID4),), [f"tell {EIP4}", "rules", f"tell {EIP4}"]),
+        (((EIP4, ID4), (EIP6, ID6), (OTHER, 5)), ["rules", f"tell {EIP4} {OTHER} {EIP6}"]),
+        (((EIP4, ID4), (OTHER, 5)), [f"tell {EIP4}", "rules", f"tell {EIP4} {OTHER}"]),
+        (((OTHER, 5),), ["tell", "rules", f"tell {OTHER}"]),
+    ],
+    ids=["one goes", "one comes", "one for another", "all for others"],
+)
+def test_before_the_rules_only_what_both_serve_is_said_and_all_of_it_after(
+    entries: tuple[tuple[str, int], ...], written: list[str]
+) -> None:
     node = Node(gateways=HERE)
     node.reconciler.step()
-    written = node.change(tunnels=keyed(tunnel("node-a", 1)), gateways=THERE)
-    assert written == ["hold", "rules", "hold", "mesh -"]
+    changed = gateway(*((address, id_, "node-a") for address, id_ in entries), nodes=MEMBERS)
+    assert node.change(gateways=keyed(changed)) == written
 
 
-def test_what_is_kept_is_held_all_along() -> None:
+def test_a_node_that_is_no_member_any_more_serves_what_it_holds_until_it_has_handed_it_over() -> (
+    None
+):
     node = Node(gateways=HERE)
+    node.claims = Claims(own={FOUR: 3})
     node.reconciler.step()
-    assert node.change(gateways=keyed(gateway((EIP4, ID4, "node-a")))) == [
-        f"hold {EIP4}",
-        "rules",
-        f"hold {EIP4}",
-    ]
+    node.change(gateways=ELSEWHERE)
+    word = node.vip.word
+    assert word is not None and word.groups[0].eligible == ("node-b",)
+    assert FOUR in addresses_of(_view(node).held)
+    node.claims = Claims(own={}, heard={FOUR: Holder(4, "node-b")})
+    assert node.change(gateways=ELSEWHERE) == ["tell", "rules", "tell"]
+    assert _view(node).held == ()
 
 
 def test_the_nodes_own_address_is_not_for_the_vip_process() -> None:
-    node = Node(gateways=keyed(gateway(("", 9, "node-a"))))
+    node = Node(gateways=keyed(gateway(("", 9, "node-a"), nodes=MEMBERS)))
     node.reconciler.step()
     assert node.vip.addresses == ()
+    assert [held.id for held in _view(node).held] == [9]
 
 
 def test_a_gateway_candidate_is_told_to_stand_by() -> None:
     node = Node(tunnels=CANDIDATE)
     node.reconciler.step()
-    assert (node.vip.standby, node.vip.interface) == (True, "eth0")
+    word = node.vip.word
+    assert word is not None and (word.standby, word.interface) == (True, "eth0")
+
+
+def test_an_address_that_moves_is_one_map_element_and_no_other_word() -> None:
+    node = Node(gateways=THERE, tunnels=CANDIDATE)
+    node.claims = Claims(own={})
+    node.reconciler.step()
+    word = node.vip.word
+    for claims in (
+        Claims(own={FOUR: 5}),
+        Claims(own={}, heard={FOUR: Holder(6, "node-b")}),
+    ):
+        node.nft.written.clear()
+        node.claims = claims
+        assert node.change(gateways=THERE, tunnels=CANDIDATE) == ["rules", f"tell {EIP4} {EIP6}"]
+        (transaction,) = node.nft.written
+        assert not transaction.before and not transaction.after
+        gone, come = transaction.operations
+        assert isinstance(gone, DeleteElements) and isinstance(come, AddElements)
+        assert gone.set == come.set == "next_hop"
+        assert set(gone.keys) == set(come.elements) == {(ID4 << 16,)}
+        assert node.nft.observe() == _planned(node)
+        assert node.vip.word == word
+
+
+def test_what_is_claimed_is_followed_at_once() -> None:
+    node = Node(gateways=THERE, tunnels=CANDIDATE)
+    node.reconciler._pace = Pace(coalesce=0.0, news=60.0, drift=60.0)
+    with _running(node):
+        _eventually(node.reconciler.ready)
+        node.claims = Claims(own={FOUR: 5})
+        node.reconciler.claimed()
+        _eventually(lambda: _view(node).next_hops == {ID4: "node-a", ID6: "node-b"})
 
 
 def test_a_pass_without_news_writes_nothing() -> None:
@@ -117,7 +190,7 @@ def test_a_restart_on_the_same_kernel_leaves_what_is_right() -> None:
     node.log.clear()
     node.restart()
     node.reconciler.step()
-    assert node.log == ["hold"]
+    assert node.log == ["tell"]
 
 
 def test_a_restart_adopts_or_removes_what_a_dead_agent_left() -> None:
@@ -375,6 +448,25 @@ def _planned(node: Node) -> object:
     programmed = node.reconciler._programmed
     assert programmed is not None
     return rules_plan(*programmed).ruleset
+
+
+def _view(node: Node) -> NodeView:
+    programmed = node.reconciler._programmed
+    assert programmed is not None
+    return programmed[0]
+
+
+@contextmanager
+def _running(node: Node) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=node.reconciler.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5.0)
+        assert not thread.is_alive()
 
 
 def _eventually(true: object, *, within: float = 5.0) -> None:

@@ -18,6 +18,7 @@ from outgate.kube.fake import FakeApi
 from outgate.tunnel.underlay import Underlay
 from outgate.vip.client import VipState
 from outgate.vip.protocol import Held
+from outgate.vip.protocol import Report as Said
 
 UNDERLAY = Underlay("eth0", IPv4Address("192.0.2.1"), None, 1500)
 READY = State(programmed=True, waiting="", underlay=UNDERLAY)
@@ -39,18 +40,17 @@ def test_the_underlay_is_said_before_the_node_is_ready_since_peers_wait_for_it()
 
 def test_addresses_that_are_not_held_are_a_condition() -> None:
     held = (Held("203.0.113.7", error="already on eth0"),)
-    bad = report_of(READY, VipState(connected=True, settled=True, held=held))
+    bad = report_of(READY, VipState(connected=True, settled=True, report=Said(1, held)))
     assert bad.conditions[1] == (
         "Announcing",
         False,
         "NotHeld",
         "203.0.113.7: already on eth0",
     )
-    away = report_of(READY, VipState(connected=False, settled=False, held=()))
+    away = report_of(READY, VipState(connected=False, settled=False))
     assert away.conditions[1][2] == "VipAway"
-    good = report_of(
-        READY, VipState(connected=True, settled=True, held=(Held("203.0.113.7", "eth0"),))
-    )
+    fine = Said(1, (Held("203.0.113.7", "eth0"),))
+    good = report_of(READY, VipState(connected=True, settled=True, report=fine))
     assert good.conditions[1][1:] == (True, "Held", "1 address held and announced")
 
 

@@ -23,6 +23,8 @@ from unit.agent.cluster import (
     tunnel,
 )
 
+from outgate.agent.egress import Holder
+from outgate.agent.holders import Claims
 from outgate.agent.view import ViewMaker
 from outgate.api.clusterinfo import EgressClusterInfo
 from outgate.api.core import Namespace
@@ -61,6 +63,8 @@ def test_the_whole_of_a_small_cluster() -> None:
     assert only.rank == (0, "2026-01-01T00:00:00Z", "shop/p")
     assert made.next_hops == {ID4: "node-b", ID6: "node-b"}
     assert made.held == ()
+    assert made.groups == ()
+    assert made.ids == {ip_address(EIP4): ID4, ip_address(EIP6): ID6}
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Succeeded", "Failed", "Unknown", ""])
@@ -148,6 +152,53 @@ def test_what_this_node_holds_is_an_address_of_one_family_or_its_own_of_both() -
         HeldEgress(ID_NODE, LOCAL.ipv4, None),
     )
     assert made.next_hops == {ID4: "node-a", ID6: "node-a", ID_NODE: "node-a"}
+
+
+@pytest.mark.parametrize("holder", ["node-a", "node-b", ""])
+def test_a_member_is_prepared_for_all_addresses_of_its_gateways_whoever_holds_them(
+    holder: str,
+) -> None:
+    mine = gateway(
+        (EIP4, ID4, holder), (EIP6, ID6, "node-b"), ("", ID_NODE, "node-b"), nodes={"node-a": True}
+    )
+    others = gateway(("203.0.113.9", 9, "node-b"), name="others", nodes={"node-b": True})
+    made = view(gateways=keyed(mine, others))
+    assert made.held == (
+        HeldEgress(ID4, ip_address(EIP4), None),  # type: ignore[arg-type]
+        HeldEgress(ID6, None, ip_address(EIP6)),  # type: ignore[arg-type]
+    )
+    assert [group.name for group in made.groups] == ["egw"]
+    assert made.next_hops.get(ID4, "") == holder
+
+
+def test_every_address_of_the_cluster_has_its_id_and_the_nodes_own_have_none() -> None:
+    others = gateway(("203.0.113.9", 9, ""), ("", ID_NODE, "node-b"), name="others")
+    made = view(gateways=keyed(gateway((EIP4, ID4, "node-b")), others))
+    assert made.ids == {ip_address(EIP4): ID4, ip_address("203.0.113.9"): 9}
+
+
+@pytest.mark.parametrize(
+    ("claims", "hops"),
+    [
+        (Claims(own={}), {ID4: "node-b", ID6: "node-b"}),
+        (Claims(own={ip_address(EIP4): 1}), {ID4: "node-a", ID6: "node-b"}),
+        (Claims(heard={ip_address(EIP6): Holder(2, "node-c")}), {ID4: "node-b"}),
+        (Claims(heard={ip_address(EIP6): Holder(0, "aaa")}), {ID4: "node-b", ID6: "node-b"}),
+    ],
+    ids=["as the API says", "this node's", "by whom no tunnel leads to", "older than the API's"],
+)
+def test_claims_lead_the_packets(claims: Claims, hops: dict[int, str]) -> None:
+    made = outcome(claims=claims).view
+    assert made is not None
+    assert made.next_hops == hops
+
+
+def test_what_this_node_still_holds_is_served_though_it_is_no_member() -> None:
+    made = outcome(claims=Claims(own={ip_address(EIP4): 1})).view
+    assert made is not None
+    # All of the gateway's: it is told to settle all of them with the others.
+    assert [each.id for each in made.held] == [ID4, ID6]
+    assert [group.eligible for group in made.groups] == [frozenset()]
 
 
 @pytest.mark.parametrize(
