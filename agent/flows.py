@@ -12,7 +12,6 @@ from ipaddress import IPv4Network, IPv6Network
 
 from outgate.api.view import HeldEgress, IPAddress, IPNetwork, NodeView
 from outgate.rules.resolve import Destinations, Version, resolve
-from outgate.rules.words import LOCAL
 
 FLOW_ID_MASK = 0xFFFF0000
 
@@ -64,13 +63,14 @@ def purge(before: NodeView | None, after: NodeView, *, left: Iterable[IPAddress]
         return Purge((), frozenset((*after.pods, *left)), everybody=True)
     held, gone = _held(after), _held(before)
     over = {id_ for id_ in gone if held.get(id_) != gone[id_]}
-    # What can't come back: flows of the tunnel and of local pods. What has come here, or gone
-    # elsewhere: local pods' flows, for those are bound for a tunnel that they no longer take, or
-    # to an address that is elsewhere. Those of the tunnel stay: the address may return.
-    moved = (_here(before).keys() ^ _here(after).keys()) - over
-    marks = tuple(
-        (id_ << 16, FLOW_ID_MASK) if id_ in over else (id_ << 16 | LOCAL, FLOW_ID_MASK | LOCAL)
-        for id_ in sorted(over | moved)
+    # What can't come back: flows of the tunnel and of local pods. Where an address moves between
+    # the nodes of its gateway, the vip processes hand its flows over, and bind local pods' anew.
+    # A node's own address has none: local pods' flows are bound for a tunnel that they no longer
+    # take when it is to be this node's.
+    come = held.keys() - gone.keys() - set(after.ids.values())
+    marks = (
+        *((id_ << 16, FLOW_ID_MASK) for id_ in sorted(over)),
+        *((id_ << 16 | LOCAL, FLOW_ID_MASK | LOCAL) for id_ in sorted(come)),
     )
     stale = set() if before.policies == after.policies else _changed(before, after)
     pods = (

@@ -120,6 +120,20 @@ class PeerCodec:
                 sent += self._to((node,), Kind.MOVED, message)
         return sent
 
+    def boot_of(self, node: str) -> int:
+        """The boot of a node that has said hello to this one; 0 of others."""
+        session = self._sessions.get(node)
+        return session.boot if session is not None and session.address is not None else 0
+
+    def greet(self, *, now: float) -> list[Datagram]:
+        """A hello to all whose boot is not known yet."""
+        return [
+            datagram
+            for session in self._sessions.values()
+            if session.address is not None and not session.boot
+            for datagram in self._hello(session, now)
+        ]
+
     def next_due(self) -> float:
         """When `due` has something; infinite if it never has."""
         return self._moves.next_due()

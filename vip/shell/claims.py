@@ -42,9 +42,9 @@ class Claims:
         for address in addresses:
             self.own.pop(address, None)
 
-    def hear(self, moved: Moved) -> bool:
-        """Another node has said what it holds; whether that is news."""
-        news = False
+    def hear(self, moved: Moved) -> frozenset[IPAddress]:
+        """Another node has said what it holds; the addresses of which that is news."""
+        news: set[IPAddress] = set()
         for gateway, claims in moved.claims.items():
             for claim in claims:
                 claimant = Claimant(claim.epoch, moved.node, gateway)
@@ -52,9 +52,9 @@ class Claims:
                     known = self.heard.get(address)
                     if known is None or claimant > known:
                         self.heard[address] = claimant
-                        news = True
-        self.version += news
-        return news
+                        news.add(address)
+        self.version += bool(news)
+        return frozenset(news)
 
     def forget(self, gone: Iterable[IPAddress]) -> None:
         """These addresses are not in use any more."""

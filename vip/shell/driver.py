@@ -24,6 +24,7 @@ from outgate.vip.protocol import Report, Word
 from outgate.vip.segment import ReturnPathUnknown
 from outgate.vip.shell.claims import Claims, by_gateway
 from outgate.vip.shell.edges import Edges
+from outgate.vip.shell.handover import Handover, Mesh
 from outgate.vip.shell.lan import lan_links
 from outgate.vip.shell.memberships import addresses_of, news, parse
 from outgate.vip.shell.notes import Notes
@@ -53,6 +54,8 @@ class Driver:
         self.notes = Notes(wall=identity.wall)
         self.word: Word | None = None
         self.ready_to_restart: float | None = None
+        self.handover: Handover | None = None
+        """Made as soon as it is known where this node speaks from."""
         self._events: deque[ev.Event] = deque()
         self._sees_api = False
         self._settled = False
@@ -78,6 +81,7 @@ class Driver:
             self._edges.leases.own({group.gateway: group.uid for group in word.groups})
             self._manage(groups)
         self._lan()
+        self.inform()
         self._events.extend(events)
         self._run(now)
         gone = {group.gateway for group in before.groups} - groups.keys() if before else set()
@@ -87,8 +91,9 @@ class Driver:
     def happen(self, event: ev.Event | MovedHeard, *, now: float) -> None:
         """Something happened."""
         if isinstance(event, MovedHeard):
-            if self.claims.hear(event.moved):
-                log.debug("addresses moved", node=event.moved.node)
+            moved = self.claims.hear(event.moved)
+            if moved and self.handover is not None:
+                self.handover.moved(event.moved.node, moved, now=now)
             return
         if isinstance(event, ev.LeasesRead | ev.LeaseWritten | ev.LeaseRefused | ev.ApiFailed):
             self._sees_api = not isinstance(event, ev.ApiFailed)
@@ -112,6 +117,9 @@ class Driver:
         if self.codec is not None and now >= self.codec.next_due():
             self._edges.voice.send(self.codec.due(now=now))
         self._edges.lan.turn(now=now)
+        if self.handover is not None:
+            for gateway, addresses in self.handover.turn(now=now):
+                self.happen(ev.Prepared(gateway, addresses), now=now)
         self._check()
 
     def next_turn(self) -> float:
@@ -121,6 +129,22 @@ class Driver:
             NEVER if (due := self._edges.segment.next_due()) is None else due,
             self.codec.next_due() if self.codec is not None else NEVER,
             self._edges.lan.next_turn(),
+            self.handover.next_due() if self.handover is not None else NEVER,
+        )
+
+    def inform(self) -> None:
+        """Tells the hand-over what the agent says."""
+        word = self.word
+        if self.handover is None or word is None:
+            return
+        self.handover.know(
+            Mesh(
+                node=word.node,
+                nodes={name: parse(address) for name, address in word.nodes.items()},
+                indexes=word.indexes,
+                ids={parse(address): id_ for address, id_ in word.ids.items()},
+                members={group.gateway: frozenset(group.members) for group in word.groups},
+            )
         )
 
     def underlay(self) -> IPAddress | None:
@@ -208,8 +232,8 @@ class Driver:
 
     def _do_seldom(self, action: act.Action, now: float) -> None:
         match action:
-            case act.Prepare(gateway, addresses, _):
-                self._events.append(ev.Prepared(gateway, addresses))
+            case act.Prepare():
+                self._prepare(action, now)
             case act.Announce(address):
                 self._edges.lan.announce(address)
             case act.CheckReturnPath():
@@ -220,6 +244,15 @@ class Driver:
                 log.warning(what, gateway=gateway, address=str(address or ""), detail=detail)
             case act.ReadyToRestart(until):
                 self.ready_to_restart = until
+
+    def _prepare(self, prepare: act.Prepare, now: float) -> None:
+        gateway, addresses = prepare.gateway, prepare.addresses
+        if self.handover is None or self.codec is None:
+            self._events.append(ev.Prepared(gateway, addresses))
+            return
+        self._edges.voice.send(self.codec.greet(now=now))
+        until = now + self._settings.prepare
+        self.handover.prepare(gateway, addresses, until=until, now=now)
 
     def _claim(self, claim: act.Claim, now: float) -> None:
         gateway, addresses = claim.gateway, claim.addresses
@@ -236,6 +269,8 @@ class Driver:
         self._lan()
         self._edges.lan.turn(now=now)
         self._tell(addresses, now)
+        if self.handover is not None:
+            self.handover.claimed(addresses, now=now)
         detail = f"from {claim.came_from or 'nobody'} by epoch {claim.epoch}" + (
             ", as planned" if claim.planned else ""
         )
@@ -258,6 +293,10 @@ class Driver:
         self._lan()
         self._edges.lan.turn(now=now)
         self._tell((), now)
+        if self.handover is not None:
+            self.handover.released(
+                release.addresses, to=release.to, pass_on=release.pass_on, now=now
+            )
         detail = f"{release.why}, to {release.to}" if release.to else release.why
         self.notes.add(release.gateway, "Released", release.addresses, detail=detail, now=now)
         log.info(

@@ -14,6 +14,7 @@ import structlog
 from outgate.api.view import IPAddress
 from outgate.vip.engine.events import Event, Restarting
 from outgate.vip.errors import PeerGone
+from outgate.vip.flows.streams import Streams
 from outgate.vip.peer.errors import SocketRefused
 from outgate.vip.peer.keyring import Keyring
 from outgate.vip.peer.udp import PeerSocket
@@ -21,6 +22,8 @@ from outgate.vip.peer.words import Datagram
 from outgate.vip.protocol import Word
 from outgate.vip.shell.agents import Agents, Ready
 from outgate.vip.shell.driver import Driver
+from outgate.vip.shell.handover import Handover
+from outgate.vip.shell.sealing import StreamSeal
 from outgate.vip.shell.word_file import WordFile
 
 log = structlog.get_logger()
@@ -59,7 +62,7 @@ class Speaker:
     """The socket to the other nodes, as soon as it is known where this node is."""
 
     def __init__(self, *, port: int) -> None:
-        self._port = port
+        self.port = port
         self._address: IPAddress | None = None
         self.socket: PeerSocket | None = None
         self._error = ""
@@ -77,7 +80,7 @@ class Speaker:
         self._address = address
         if address is not None:
             try:
-                self.socket = PeerSocket(address, port=self._port)
+                self.socket = PeerSocket(address, port=self.port)
             except SocketRefused as error:
                 if str(error) != self._error:
                     log.error("other nodes not reachable", error=str(error))
@@ -193,9 +196,32 @@ class VipLoop:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(before)
         own = self._driver.underlay()
-        self._speaker.be_at(own)
+        if self._speaker.be_at(own):
+            self._hand_over_at(own)
         if self._speaker.socket is not None:
             self._selector.register(self._speaker.socket, selectors.EVENT_READ, self._hear)
+
+    def _hand_over_at(self, address: IPAddress | None) -> None:
+        """Streams from where the datagrams are from."""
+        driver = self._driver
+        if driver.handover is not None:
+            self._selector.unregister(driver.handover.fileno())
+            driver.handover.close()
+            driver.handover = None
+        codec = driver.codec
+        if address is None or self._speaker.socket is None or codec is None:
+            return
+        seal = StreamSeal(
+            codec.node, boot=codec.boot, keys=lambda: codec.keys, boot_of=codec.boot_of
+        )
+        try:
+            streams = Streams(address=address, port=self._speaker.port, sealer=seal, opener=seal)
+        except OSError as error:
+            log.error("flows can't be handed over", address=str(address), error=str(error))
+            return
+        driver.handover = Handover(streams, seal)
+        driver.inform()
+        self._selector.register(driver.handover.fileno(), selectors.EVENT_READ, lambda _: None)
 
     def _hear(self, _: int) -> None:
         if self._speaker.socket is not None:
