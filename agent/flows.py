@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from outgate.api.view import HeldEgress, IPAddress, IPNetwork, NodeView
 from outgate.rules.resolve import Destinations, Version, resolve
+from outgate.rules.words import LOCAL
 
 FLOW_ID_MASK = 0xFFFF0000
 
