@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +34,22 @@ class Place:
     kubeconfig: str | None = None
 
 
-def loop_of(place: Place, settings: Settings, *, refresh: float, wall: float) -> VipLoop:
-    """All that a vip process is made of. wall: Unix time at 0 of the monotonic clock."""
+def loop_of(
+    place: Place,
+    settings: Settings,
+    *,
+    refresh: float,
+    wall: float,
+    connect: Callable[[], Api] | None = None,
+) -> VipLoop:
+    """All that a vip process is made of. wall: Unix time at 0 of the monotonic clock.
+
+    connect: how to reach the API server, if not as the place says.
+    """
     leases = LeaseClient(
-        namespace=place.namespace, settings=settings, connect=lambda: _api(place.kubeconfig)
+        namespace=place.namespace,
+        settings=settings,
+        connect=connect or (lambda: _api(place.kubeconfig)),
     )
     speaker = Speaker(port=place.port)
     segment = SegmentEdge()

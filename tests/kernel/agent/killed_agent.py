@@ -1,4 +1,4 @@
-"""A whole agent with its vip process, in a process of its own to be killed: NODE SOCKET.
+"""A whole agent in a process of its own to be killed: NODE, and its vip process' SOCKET.
 
 Its API is in its own memory, and a policy changes there all the time, so that there is always an
 apply to die in. Says "starting" before the first pass and "applying" after it.
@@ -18,11 +18,6 @@ from outgate.agent.wiring import parts_of
 from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.tunnel import EgressTunnelStatus, Underlay
 from outgate.kube.fake import FakeApi
-from outgate.vip.glance import perhaps_owned
-from outgate.vip.holder import Holder
-from outgate.vip.kernel import AddressKernel
-from outgate.vip.server import VipServer
-from outgate.vip.wire import RawWire
 
 NETWORKS = 50
 EVERYTHING = ((), ("0.0.0.0/0", "::/0"), ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"))
@@ -38,11 +33,10 @@ def main(node: str, path: Path) -> None:
         status = EgressTunnelStatus(underlay=Underlay(interface="eth0", ipv4=ipv4, ipv6=ipv6))
         api.put(EGRESS_TUNNEL, replace(tunnel_of(name, number), status=status))
     programmed, stop = threading.Event(), threading.Event()
-    holder = Holder(addresses=AddressKernel, wire=RawWire, adopt=perhaps_owned)
     settings = AgentSettings(node=node, vip_socket=path)
     parts = parts_of(api, settings, first_time=programmed.set)
     print("starting", flush=True)
-    for task in (VipServer(holder, path=path), *parts.tasks):
+    for task in parts.tasks:
         threading.Thread(target=task.run, args=(stop,), daemon=True).start()
     programmed.wait()
     print("applying", flush=True)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.agent.vip_process import VipProcess, write_keys
 from kernel.harness import NODES, Namespace, Topology, node_address, pod_address
 from kernel.traffic import Flow, Outside, is_silent, seen_as
 from prometheus_client import CollectorRegistry
 from unit.agent.cluster import gateway, info, pod, policy
 
+from outgate.agent import cleanup
 from outgate.agent.config import DEFAULTS, HTTP_PORT, AgentSettings
 from outgate.agent.reconcile import Reconciler
 from outgate.agent.wiring import parts_of
@@ -38,11 +40,6 @@ from outgate.daemon.http import HttpServer
 from outgate.daemon.task import Task
 from outgate.kube.fake import FakeApi
 from outgate.rules.model import Ruleset
-from outgate.vip.glance import perhaps_owned
-from outgate.vip.holder import Holder
-from outgate.vip.kernel import AddressKernel
-from outgate.vip.server import VipServer
-from outgate.vip.wire import RawWire
 
 pytestmark = pytest.mark.kernel
 
@@ -63,7 +60,10 @@ def eventually(true: Callable[[], object], *, within: float = 15.0) -> None:
 
 @dataclass
 class Agent:
-    """A node's agent and vip process, as threads in its namespace."""
+    """A node's agent, as threads in its namespace, and the vip process beside it.
+
+    A halted agent leaves the vip process running: they are two containers.
+    """
 
     node: str
     namespace: Namespace
@@ -74,19 +74,23 @@ class Agent:
     threads: list[threading.Thread] = field(default_factory=list)
     reconciler: Reconciler | None = None
 
+    def __post_init__(self) -> None:
+        keys = self.folder / "keys"
+        write_keys(keys)
+        self.vip = VipProcess(self.namespace, self.api, self.folder / self.node, keys=keys)
+
     def start(self) -> None:
+        self.vip.start()
         self.stop, self.threads = threading.Event(), []
         self.namespace.inside(self._start)
 
     def _start(self) -> None:
-        path = self.folder / f"{self.node}.sock"
-        holder = Holder(addresses=AddressKernel, wire=RawWire, adopt=perhaps_owned)
-        settings = AgentSettings(self.node, data_path=self.data_path, vip_socket=path)
+        settings = AgentSettings(self.node, data_path=self.data_path, vip_socket=self.vip.socket)
         parts = parts_of(self.api, settings, first_time=lambda: None)
         self.reconciler, self.traffic = parts.reconciler, parts.traffic
         self.planned = parts.planned
         http = HttpServer(port=HTTP_PORT, dead=dict, unready=dict, pages=parts.pages)
-        tasks: tuple[Task, ...] = (VipServer(holder, path=path), http, *parts.tasks)
+        tasks: tuple[Task, ...] = (http, *parts.tasks)
         for task in tasks:
             thread = threading.Thread(target=task.run, args=(self.stop,), daemon=True)
             thread.start()
@@ -115,7 +119,7 @@ class Agent:
 
 
 def populate(api: FakeApi) -> None:
-    """Three nodes with a pod each; the first holds all addresses."""
+    """Three nodes with a pod each; the first is to hold all addresses."""
     api.put(EGRESS_CLUSTER_INFO, info(*INSIDE))
     api.put(NAMESPACE, KubeNamespace(metadata=ObjectMeta(name="shop")))
     for number, name in enumerate(NODES, start=1):
@@ -137,9 +141,14 @@ def tunnel_of(name: str, number: int) -> EgressTunnel:
     return EgressTunnel(metadata=ObjectMeta(name=name), spec=spec)
 
 
-def put_holder(api: FakeApi, node: str) -> None:
-    entries = [(str(address), id_, node) for address, id_ in IDS.items()]
-    api.put(EGRESS_GATEWAY, gateway(*entries, ("", 30, "second")))
+def put_holder(api: FakeApi, node: str, *, used: bool = True) -> None:
+    """Of the two members only that node may hold the addresses; they are in use, or not.
+
+    Who does hold them is nowhere in the API: nodes hear it from each other.
+    """
+    entries = [(str(address), id_, "") for address, id_ in IDS.items()] if used else []
+    members = {name: name == node for name in ("first", "second")}
+    api.put(EGRESS_GATEWAY, gateway(*entries, ("", 30, "second"), nodes=members))
 
 
 def put_policy(api: FakeApi, eip: Mapping[int, IPAddress] | None = None, **changes: Any) -> None:
@@ -163,7 +172,12 @@ class World:
         populate(self.api)
 
     def hold(self, node: str) -> None:
+        """Let that node hold the addresses; "" is nobody, unless somebody does already."""
         put_holder(self.api, node)
+
+    def withdraw(self) -> None:
+        """Take the addresses out of use."""
+        put_holder(self.api, "", used=False)
 
     def policy(self, eip: Mapping[int, IPAddress] | None = None, **changes: Any) -> None:
         put_policy(self.api, eip, **changes)
@@ -174,6 +188,18 @@ class World:
         eventually(lambda: all(agent.ready() for agent in self.agents.values()))
         # Ready is not yet in touch: peers have to have heard of each other's underlay.
         eventually(lambda: all(self._peers(name) == 2 for name in NODES))
+
+    def halt(self) -> None:
+        """All agents and vip processes; what they made stays."""
+        for agent in self.agents.values():
+            agent.halt()
+            agent.vip.halt()
+
+    def delete(self) -> None:
+        try:
+            self.halt()
+        finally:
+            self.topology.delete()
 
     def _peers(self, name: str) -> int:
         return self.topology.nodes[name].run("bridge fdb show dev outgate").count("dst 192.0.2.")
@@ -189,9 +215,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     try:
         yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 @contextmanager
@@ -267,18 +291,24 @@ def test_the_address_moves_and_running_flows_keep_it(world: World) -> None:
 
 
 def test_the_gateway_nodes_own_address_serves_and_no_holder_is_silence(world: World) -> None:
+    world.hold("")
     world.policy(status=PolicyStatus(gateway="egw", use_node_ip=True))
     with running(world):
         pods = world.topology.pods
         for version in VERSIONS:
             eventually(begins(pods["worker"], version, node_address("second", version)))
         world.policy()
-        world.hold("")
         eventually(lambda: is_silent(pods["worker"]))
         assert is_silent(pods["first"], version=6)
         worker = world.agents["worker"]
         eventually(lambda: worker.metric("dropped_packets", reason="no_gateway") > 0)
         assert worker.metric("policy_dropped_packets", policy="shop/p") > 0
+        world.hold("first")
+        for version in VERSIONS:
+            eventually(begins(pods["worker"], version, EIP[version]))
+        world.withdraw()
+        eventually(lambda: is_silent(pods["worker"]))
+        eventually(lambda: str(EIP[4]) not in world.addresses("first"))
 
 
 def test_traffic_is_counted_by_policy_and_by_address(world: World) -> None:
@@ -349,17 +379,32 @@ def test_cleanup_removes_all_that_is_ours_and_nothing_else(world: World) -> None
     world.start()
     eventually(lambda: str(EIP[4]) in world.addresses("first"))
     node.ip(*late)
-    for agent in world.agents.values():
-        agent.halt()
-    assert node.state() != before
+    world.halt()
+    assert "table inet outgate_vip" in node.state()["nft -s list ruleset"]
     command = f"{Path(sys.executable)} -m outgate.agent --cleanup"
     said = node.run(command)
     assert f"removed address {EIP[4]} on eth0" in said
-    assert "removed nftables table inet outgate" in said
+    assert "removed nftables tables arp and inet outgate_vip" in said
+    assert "removed nftables table inet outgate\n" in said
     assert "removed nftables table netdev outgate" in said
     assert "removed device outgate" in said
     assert node.state() == before
     assert node.run(command) == "nothing of Outgate's is on this node\n"
+
+
+def test_cleanup_removes_the_vip_processs_files(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    eventually(lambda: str(EIP[4]) in world.addresses("first"))
+    world.halt()
+    files = {name: tmp_path / "first" / f"vip-{name.lower()}.json" for name in ("STATE", "WORD")}
+    assert all(path.exists() for path in files.values())
+    for name, path in files.items():
+        monkeypatch.setattr(cleanup, name, path)
+    said = world.topology.nodes["first"].inside(lambda: list(cleanup.clean_up(DEFAULTS)))
+    assert said[0].startswith("address ")
+    assert not any(path.exists() for path in files.values())
 
 
 def test_a_setting_that_cannot_work_ends_the_process_with_a_sentence() -> None:

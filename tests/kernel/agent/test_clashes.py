@@ -184,9 +184,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 @pytest.fixture

@@ -31,9 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         with Outside(topology.outside):
             yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 def counted(what: str) -> float:

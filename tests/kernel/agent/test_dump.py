@@ -25,9 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         eventually(lambda: str(EIP[6]) in made.addresses("first"))
         yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 def test_a_settled_node_holds_what_is_planned(world: World) -> None:

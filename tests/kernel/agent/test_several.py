@@ -24,9 +24,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     try:
         yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 def status(*addresses: Mapping[int, IPAddress]) -> PolicyStatus:

@@ -31,9 +31,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         with Outside(topology.outside):
             yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 def speak(flows: list[Flow], stop: threading.Event) -> None:

@@ -34,9 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 eventually(begins(topology.pods["worker"], version, EIP[version]))
             yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 def device(node: Namespace) -> str:

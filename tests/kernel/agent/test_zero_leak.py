@@ -43,9 +43,7 @@ def world(tmp_path: Path) -> Iterator[World]:
                     eventually(begins(topology.pods[name], version, EIP[version]))
             yield made
     finally:
-        for agent in made.agents.values():
-            agent.halt()
-        topology.delete()
+        made.delete()
 
 
 class Speaker:
@@ -122,12 +120,12 @@ def test_while_a_policy_is_deleted_and_made_anew(world: World, watch: Watch) -> 
     eventually(watch.hears(EIP.values()))
 
 
-def test_while_addresses_change_and_move_and_nobody_holds_them(world: World, watch: Watch) -> None:
+def test_while_addresses_change_and_move_and_go_out_of_use(world: World, watch: Watch) -> None:
     for holder in ("second", "first"):
         world.hold(holder)
         eventually(partial(held, world, holder))
         eventually(watch.hears(EIP.values()))
-    world.hold("")
+    world.withdraw()
     eventually(lambda: world.agents["worker"].metric("dropped_packets", reason="no_gateway") > 20)
     world.hold("second")
     eventually(watch.hears(EIP.values()))

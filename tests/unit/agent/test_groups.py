@@ -81,6 +81,6 @@ def test_groups_come_by_name_and_what_is_no_address_is_left_out() -> None:
     ]
     found = groups_of(gateways, node="node-a", holds=())
     assert [(one.name, one.addresses) for one in found] == [
-        ("a", {ip_address("203.0.113.8")}),
-        ("b", {ip_address("203.0.113.9")}),
+        ("a", frozenset([ip_address("203.0.113.8")])),
+        ("b", frozenset([ip_address("203.0.113.9")])),
     ]
