@@ -2,24 +2,24 @@
 
 from collections.abc import Mapping
 
-from outgate.api.view import DataPathSettings
+from outgate.api.view import DataPathSettings, IPAddress
 from outgate.rules.model import Chain, Hook
-from outgate.rules.words import ID, drop, from_tunnel
+from outgate.rules.words import ID, drop, from_tunnel, protocol
 
 
-def arriving_chains(settings: DataPathSettings, *, candidate: bool) -> Mapping[str, Chain]:
-    """On every node; the zone on gateway candidates only."""
-    chains = {
+def arriving_chains(
+    settings: DataPathSettings, *, own: IPAddress, candidate: bool
+) -> Mapping[str, Chain]:
+    """On every node. own: its underlay address."""
+    return {
+        "raw": _raw(settings, own, candidate=candidate),
         "early": _early(settings),
         "from_tunnel": _from_tunnel(settings),
         "new_from_tunnel": _new_from_tunnel(settings),
         "held": _HELD,
-        "input": _input(settings),
-        "output": _output(settings),
+        "input": _input(settings, own),
+        "output": _output(settings, own),
     }
-    if candidate:
-        chains["zone"] = _zone(settings)
-    return chains
 
 
 def from_chain(index: int) -> Chain:
@@ -27,15 +27,24 @@ def from_chain(index: int) -> Chain:
     return Chain((f"ct mark set ct mark | {index:#x}",))
 
 
-def _zone(settings: DataPathSettings) -> Chain:
+def _raw(settings: DataPathSettings, own: IPAddress, *, candidate: bool) -> Chain:
+    # What peers send to the tunnel is not tracked: each flow within is, and one entry more would
+    # cost two look-ups on each node. `input` says who is heard.
+    ip = protocol(own)
+    peers = f"{ip} saddr @underlay{own.version}"
+    outer = f"{ip} daddr {own} udp dport {settings.port} {peers} notrack"
+    return Chain(
+        hook=Hook("filter", "prerouting", -300),  # raw: before conntrack
+        rules=(*((_zone(settings),) if candidate else ()), outer),
+    )
+
+
+def _zone(settings: DataPathSettings) -> str:
     # A flow whose policy gets another address arrives with another egress id. Another id is another
     # zone, so it is another flow here and gets its own binding, at once; the replies' half is in
     # no zone. The seed is fixed: a restart must find the flows where they were.
     zone = "jhash meta mark mod 65535 seed 0x1"
-    return Chain(
-        hook=Hook("filter", "prerouting", -300),  # raw: before conntrack
-        rules=(f"{from_tunnel(settings)} ct original zone set {zone}",),
-    )
+    return f"{from_tunnel(settings)} ct original zone set {zone} accept"
 
 
 def _early(settings: DataPathSettings) -> Chain:
@@ -86,26 +95,22 @@ _HELD = Chain(
 )
 
 
-def _input(settings: DataPathSettings) -> Chain:
+def _input(settings: DataPathSettings, own: IPAddress) -> Chain:
     port = f"udp dport {settings.port}"
-    underlay = f'iifname "{settings.underlay_interface}" {port}'
+    peers = f"{protocol(own)} saddr @underlay{own.version}"
     return Chain(
         hook=Hook("filter", "input", -10),  # filter - 10
         rules=(
-            f"{underlay} ip saddr @underlay4 accept",
-            f"{underlay} ip6 saddr @underlay6 accept",
+            f'iifname "{settings.underlay_interface}" {port} {peers} accept',
             f"{port} {drop('foreign_tunnel')}",
         ),
     )
 
 
-def _output(settings: DataPathSettings) -> Chain:
+def _output(settings: DataPathSettings, own: IPAddress) -> Chain:
     # The outer packet inherits the mark, here an egress id, which others would take for theirs.
-    port = f"udp dport {settings.port}"
+    peers = f"{protocol(own)} daddr @underlay{own.version}"
     return Chain(
         hook=Hook("filter", "output", -300),  # raw
-        rules=(
-            f"{port} ip daddr @underlay4 meta mark set 0x0",
-            f"{port} ip6 daddr @underlay6 meta mark set 0x0",
-        ),
+        rules=(f"udp dport {settings.port} {peers} meta mark set 0x0 notrack",),
     )

@@ -5,7 +5,7 @@ What differs from node to node and from minute to minute is in the sets and maps
 
 from collections.abc import Mapping
 
-from outgate.api.view import DataPathSettings
+from outgate.api.view import DataPathSettings, IPAddress
 from outgate.rules.arriving import arriving_chains
 from outgate.rules.leaving import errors_chain, leaving_chains
 from outgate.rules.model import Chain
@@ -13,15 +13,16 @@ from outgate.rules.source import source_chains, unknown_chains
 
 
 def static_chains(
-    settings: DataPathSettings, *, candidate: bool, named: Mapping[str, str]
+    settings: DataPathSettings, *, own: IPAddress, candidate: bool, named: Mapping[str, str]
 ) -> Mapping[str, Chain]:
     """All chains of `inet outgate` that depend neither on the cluster's nodes nor on policies.
 
-    named: what the sets `inside4`, `inside6`, `pods4` and `pods6` are called.
+    own: the node's underlay address. named: what the sets `inside4`, `inside6`, `pods4` and `pods6`
+    are called.
     """
     chains = {
-        **arriving_chains(settings, candidate=candidate),
-        **source_chains(settings, candidate=candidate, named=named),
+        **arriving_chains(settings, own=own, candidate=candidate),
+        **source_chains(settings, own=own, candidate=candidate, named=named),
         **leaving_chains(settings),
     }
     if settings.strict_start:

@@ -83,7 +83,9 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
         if settings.strict_start:
             named[f"pods{version}"], set_ = pod_networks(view.pod_networks, version)
             networks[named[f"pods{version}"]] = set_
-    chains: dict[str, Chain] = dict(static_chains(settings, candidate=candidate, named=named))
+    chains: dict[str, Chain] = dict(
+        static_chains(settings, own=view.node.underlay, candidate=candidate, named=named)
+    )
     # Every gateway's chain, in use or not: a move is then one map element.
     for mark in sorted(gateways.values()):
         chains[_via(mark)] = via_chain(mark, settings=settings)

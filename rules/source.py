@@ -6,22 +6,22 @@ packet costs is the number of rules that it walks through.
 
 from collections.abc import Mapping
 
-from outgate.api.view import DataPathSettings
+from outgate.api.view import DataPathSettings, IPAddress
 from outgate.rules.model import Chain, Hook
 from outgate.rules.resolve import Version
-from outgate.rules.words import ID, LOCAL, NUMBER, counted, drop, from_tunnel, set_mark
+from outgate.rules.words import ID, LOCAL, NUMBER, counted, drop, from_tunnel, protocol, set_mark
 
 
 def source_chains(
-    settings: DataPathSettings, *, candidate: bool, named: Mapping[str, str]
+    settings: DataPathSettings, *, own: IPAddress, candidate: bool, named: Mapping[str, str]
 ) -> Mapping[str, Chain]:
     """Those that are the same for all pods; see `outgate.rules.chains.static_chains`."""
     return {
         "prerouting": _prerouting(settings),
-        "unmarked": _unmarked(settings, named),
+        "unmarked": _unmarked(settings, own, named),
         "outside4": _outside(4, named["inside4"]),
         "outside6": _outside(6, named["inside6"]),
-        "untouched": _untouched(settings),
+        "untouched": _untouched(settings, own),
         "begin": _begin(settings),
         "claimed": _claimed(settings),
         "lost": _lost(settings),
@@ -61,9 +61,11 @@ def _prerouting(settings: DataPathSettings) -> Chain:
     )
 
 
-def _unmarked(settings: DataPathSettings, named: Mapping[str, str]) -> Chain:
+def _unmarked(settings: DataPathSettings, own: IPAddress, named: Mapping[str, str]) -> Chain:
     rules = [
         "ct state established,related accept",
+        # The tunnel's own packets, or what claims to be: for this node, so `input` decides.
+        f"{protocol(own)} daddr {own} udp dport {settings.port} accept",
         "ip saddr vmap @class4",
         "ip6 saddr vmap @class6",
     ]
@@ -94,17 +96,17 @@ def _outside(version: Version, inside: str) -> Chain:
     )
 
 
-def _untouched(settings: DataPathSettings) -> Chain:
+def _untouched(settings: DataPathSettings, own: IPAddress) -> Chain:
     # A pod must not speak VXLAN to a peer either: masqueraded, it would look like this node.
     foreign = f'iifname != "{settings.underlay_interface}" udp dport {settings.port}'
+    peers = f"{protocol(own)} daddr @underlay{own.version}"
     rules = []
     if settings.tunnel_subnet4:
         rules.append(f"ip daddr {settings.tunnel_subnet4} {drop('tunnel_address')}")
     if settings.tunnel_subnet6:
         rules.append(f"ip6 daddr {settings.tunnel_subnet6} {drop('tunnel_address')}")
     rules += [
-        f"{foreign} ip daddr @underlay4 {drop('foreign_tunnel')}",
-        f"{foreign} ip6 daddr @underlay6 {drop('foreign_tunnel')}",
+        f"{foreign} {peers} {drop('foreign_tunnel')}",
         "accept",  # not back to the chain that asked whether it goes outside
     ]
     return Chain(tuple(rules))

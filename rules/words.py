@@ -1,6 +1,6 @@
 """What several chains say: the parts of the conntrack mark, and why packets are dropped."""
 
-from outgate.api.view import DataPathSettings
+from outgate.api.view import DataPathSettings, IPAddress
 
 ID = "ct mark & 0xffff0000"
 """A flow's egress id, still in its upper half: 0 for flows that are not ours."""
@@ -46,6 +46,11 @@ def from_tunnel(settings: DataPathSettings) -> str:
 def into_tunnel(settings: DataPathSettings) -> str:
     """It leaves by the tunnel device."""
     return f"meta oifgroup {settings.group}"
+
+
+def protocol(address: IPAddress) -> str:
+    """The word for the address' family, as in `ip saddr`."""
+    return "ip" if address.version == 4 else "ip6"
 
 
 def set_mark(mark: int, *, settings: DataPathSettings) -> str:

@@ -22,7 +22,6 @@ CHOSEN = {
     "misses": "Heartbeats that are missed until a node counts as silent.",
     "lease": "Seconds that the kernel answers for an address after the last evidence that it may.",
     "isolation": "Seconds that a node holds which hears some of the others, but not all.",
-    "drift": "By which share clocks may run fast or slow.",
     "probe": "Seconds from the first probe for an address to the verdict.",
     "freshness": "Seconds that another node's word may be old to act on it.",
     "withhold": "Seconds without acknowledgements for a node that was called silent.",

@@ -69,7 +69,7 @@ def test_only_those_that_talk_to_the_api_server_have_a_token(rendered: Rendered)
         return container.pod.get("automountServiceAccountToken", True) or TOKEN in mounts
 
     having = {name for name, each in rendered.containers().items() if has_token(each)}
-    assert having == {"agent", "controller", "uninstall"}
+    assert having == {"agent", "vip", "controller", "uninstall"}
 
 
 def rules(rendered: Rendered, component: str, *, kind: str = "ClusterRole") -> Rules:
@@ -113,7 +113,9 @@ def test_an_agent_may_read_what_it_watches_and_write_one_status(rendered: Render
     assert len(watched) == len([verbs for verbs in allowed.values() if verbs == READ])
     writes = {what: verbs - READ for what, verbs in allowed.items() if verbs - READ}
     assert writes == {("outgate.dev", "egresstunnels/status"): {"patch"}}
-    assert not rules(rendered, "agent", kind="Role")
+    # The Leases of gateways' members: of one namespace, and nothing else in it.
+    leases = {"get", "list", "create", "update", "delete"}
+    assert rules(rendered, "agent", kind="Role") == {("coordination.k8s.io", "leases"): leases}
 
 
 def test_an_agent_may_speak_for_its_own_node_only(rendered: Rendered) -> None:

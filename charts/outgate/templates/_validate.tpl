@@ -24,6 +24,18 @@
 {{- if le (float64 .Values.controller.heartbeatStale) (float64 .Values.agent.heartbeat) -}}
 {{- fail (printf "controller.heartbeatStale %v: must be longer than agent.heartbeat (%v), or healthy agents count as silent; three times is good" .Values.controller.heartbeatStale .Values.agent.heartbeat) -}}
 {{- end -}}
+{{- $t := .Values.vip.timing -}}
+{{- $silence := mulf $t.interval $t.misses -}}
+{{- $outlasts := addf (mulf $t.lease 1.1053) 0.015 -}}
+{{- if lt $silence $outlasts -}}
+{{- fail (printf "vip.timing: interval times misses is %v s, so a silent node may still answer; with a lease of %v s it must be at least %v s" $silence $t.lease $outlasts) -}}
+{{- end -}}
+{{- if lt (float64 $t.lease) (mulf 2.2106 $t.interval) -}}
+{{- fail (printf "vip.timing.lease %v: one lost heartbeat would let an address go; with heartbeats every %v s it must be at least %v s" $t.lease $t.interval (mulf 2.2106 $t.interval)) -}}
+{{- end -}}
+{{- if lt (float64 $t.withhold) (mulf 1.1053 $t.freshness) -}}
+{{- fail (printf "vip.timing.withhold %v: must outlast freshness, and so be at least %v" $t.withhold (mulf 1.1053 $t.freshness)) -}}
+{{- end -}}
 {{- range .Values.controller.serviceCIDRs -}}
 {{- if not (regexMatch "^[0-9a-fA-F:.]+/[0-9]{1,3}$" .) -}}
 {{- fail (printf "controller.serviceCIDRs %q: must be CIDRs, such as 10.96.0.0/12" .) -}}
