@@ -12,6 +12,8 @@ from outgate.cli.uninstall import uninstall as uninstall_command
 from outgate.controller.__main__ import main as controller
 from outgate.kube.selection import matcher
 from outgate.vip.__main__ import main as vip
+from outgate.vip.config import CHOSEN
+from outgate.vip.engine import DEFAULTS
 
 COMMANDS = {"agent": agent, "cleanup": agent, "controller": controller, "vip": vip}
 
@@ -196,7 +198,26 @@ def test_agent_and_vip_meet_in_a_folder_that_outlives_both(rendered: Rendered) -
     }
     assert mounts == {("run", "/run/outgate")}
     (volume,) = [each for each in containers["agent"].pod["volumes"] if each["name"] == "run"]
-    assert "emptyDir" in volume
+    assert volume["hostPath"] == {"path": "/run/outgate", "type": "DirectoryOrCreate"}
+
+
+def test_the_timings_of_the_vip_process_are_its_own_defaults(rendered: Rendered) -> None:
+    environment = rendered.containers()["vip"].environment
+    for name in CHOSEN:
+        assert float(environment[f"OUTGATE_VIP_{name.upper()}"]) == getattr(DEFAULTS, name)
+    assert environment["OUTGATE_VIP_PARTITION"] == DEFAULTS.partition.value
+
+
+def test_the_key_is_mounted_for_the_vip_process_alone(rendered: Rendered) -> None:
+    having = {
+        name
+        for name, each in rendered.containers().items()
+        for mount in each.body.get("volumeMounts", [])
+        if mount["name"] == "keys"
+    }
+    assert having == {"vip"}
+    (secret,) = rendered.of("Secret").values()
+    assert set(secret["stringData"]) == {"active", secret["stringData"]["active"]}
 
 
 @pytest.mark.parametrize("name", ["agent", "controller"])
