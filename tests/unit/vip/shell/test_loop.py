@@ -23,7 +23,7 @@ from outgate.vip.gate.fake import FakeGate
 from outgate.vip.holder import Holder
 from outgate.vip.model import Holding, Link
 from outgate.vip.peer.keyring import Keyring
-from outgate.vip.protocol import Group, Word
+from outgate.vip.protocol import Group, Word, encode
 from outgate.vip.segment import LanLink
 from outgate.vip.segment.edge import Heard
 from outgate.vip.shell.driver import Driver, Identity
@@ -199,10 +199,9 @@ def test_the_next_process_goes_on_by_the_last_word_with_no_agent_near(
     path, port = tmp_path / "vip.sock", free_port()
     client = VipClient(path=path)
     first = Process(path, keys, port=port)
-    with running(first.loop):
-        with running(client):
-            client.tell(word("a", "a"))
-            eventually(lambda: first.lan.owned)
+    with running(first.loop), running(client):
+        client.tell(word("a", "a"))
+        eventually(lambda: first.lan.owned)
     assert first.lan.owned == {HELD}, "stopping is not letting go"
     second = Process(path, keys, port=port, lan=first.lan)
     with running(second.loop):
@@ -231,9 +230,13 @@ def test_a_word_that_is_nonsense_is_not_kept_for_the_next_process(
     process = Process(tmp_path / "vip.sock", keys, port=free_port())
     client = VipClient(path=tmp_path / "vip.sock")
     with running(process.loop), running(client):
-        client.tell(word("a", "a", addresses=["seven"]))
-        eventually(lambda: client.state().connected)
-        eventually(lambda: not client.state().connected)
+        eventually(process.loop.ready)
+        with socket.socket(socket.AF_UNIX) as mad:
+            mad.settimeout(5.0)
+            mad.connect(str(tmp_path / "vip.sock"))
+            mad.sendall(encode(word("a", "a", addresses=["seven"])))
+            assert mad.recv(1 << 16), "the first report"
+            assert mad.recv(1 << 16) == b""
         assert not process.words.exists()
         client.tell(word("a", "a"))
         eventually(lambda: process.lan.owned)
@@ -245,8 +248,10 @@ def test_nodes_settle_over_sockets(tmp_path: Path, keys: Path) -> None:
     processes = [Process(tmp_path / f"{name}.sock", keys, port=port) for name in names]
     clients = [VipClient(path=tmp_path / f"{name}.sock") for name in names]
     with contextlib.ExitStack() as stack:
-        for one in (*processes, *clients):
-            stack.enter_context(running(one.loop if isinstance(one, Process) else one))
+        for process in processes:
+            stack.enter_context(running(process.loop))
+        for client in clients:
+            stack.enter_context(running(client))
         for name, client in zip(names, clients, strict=True):
             client.tell(word(name, *names, addresses=addresses))
 
