@@ -1,5 +1,6 @@
 """The gate's sockets to nf_tables: transactions of elements, dumps, the ruleset's generation."""
 
+import errno
 import os
 import socket
 import struct
@@ -7,13 +8,16 @@ from collections.abc import Iterator, Sequence
 
 from outgate.daemon.netlink import NETFILTER, Netlink
 from outgate.vip.gate import messages
-from outgate.vip.gate.model import Change
+from outgate.vip.gate.model import Change, Family
 
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; need CAP_NET_ADMIN
 _BUFFER = 8 << 20  # bytes: a transaction of some ten thousand addresses
 _HEADER = struct.Struct("=IHHII")
 _ERROR = 2
 _GENERATION_NUMBER = 1  # NFTA_GEN_ID
+
+Place = tuple[Family, str, bytes]
+"""Where an element is: its set's family and name, and its key."""
 
 
 class Refused(Exception):
@@ -63,6 +67,20 @@ class Channel:
             raise refused
         if not acknowledged:
             raise OSError("nf_tables did not answer")
+
+    def left(self, places: Sequence[Place]) -> tuple[int, ...]:
+        """Milliseconds that each of these elements still lives; 0: it is not there."""
+        first, self._serial = self._serial, self._serial + len(places)
+        self._socket.send(messages.element_requests(places, serial=first))
+        found = dict.fromkeys(range(first, self._serial), 0)
+        for kind, serial, payload in self._answers():
+            if kind == _ERROR:
+                (code,) = struct.unpack_from("=i", payload)
+                if code != -errno.ENOENT:
+                    raise OSError(-code, os.strerror(-code))
+            elif kind == messages.NEW_ELEMENTS and serial in found:
+                found[serial] = next(messages.elements(payload)).timeout
+        return tuple(found.values())
 
     def generation(self) -> int:
         """The number of the host's ruleset: one more after each transaction, whoever's it is."""

@@ -35,8 +35,8 @@ class Gate(Protocol):
         """
 
     def refresh(self, gateway: str, *, until: float) -> None:
-        """All that the gateway has lives until then, no sooner and no later (within a jiffy or
-        two). Raises Lapsed if `until` is past, or the lease: then all of it is lost."""
+        """All that the gateway has lives until then, no later but for a jiffy, and little sooner
+        (`outgate.vip.gate`). Raises Lapsed if `until` is past, or the lease: then all is lost."""
 
     def release(self, addresses: Iterable[IPAddress], *, pass_on: float = 0.0) -> None:
         """Silent at once; packets of them pass for so many seconds more. Not owned: fine.

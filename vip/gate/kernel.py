@@ -13,7 +13,9 @@ from outgate.vip.engine.events import Adopted
 from outgate.vip.gate import plan, rules, tables
 from outgate.vip.gate.channel import Channel, Refused
 from outgate.vip.gate.errors import GateRefused, Lapsed
+from outgate.vip.gate.frames import span
 from outgate.vip.gate.model import Change, Observed
+from outgate.vip.gate.refresher import Refresher
 from outgate.vip.gate.state import State, claimed, forgotten, numbered, released
 from outgate.vip.gate.state_file import StateFile
 from outgate.vip.gate.tables import Fingerprint, Tables
@@ -25,6 +27,8 @@ CONTENTS = 2.0
 
 _TRIES = 20
 """Of one lease: a fuse burns down when the process is kept from the CPU for some milliseconds."""
+
+_TOO_SLOW = "not once was the process fast enough"
 
 
 class GateKernel:
@@ -38,8 +42,9 @@ class GateKernel:
         self._file, self._clock = state, clock
         try:
             self._channel = Channel()
+            self._refresher = Refresher(self._channel)
         except OSError as error:
-            raise GateRefused(f"speak to nf_tables: {error}") from error
+            raise GateRefused(f"open sockets: {error}") from error
         self._tables = Tables(self._channel)
         self._state: State = {}
         self._managed: dict[str, frozenset[IPAddress]] = {}
@@ -144,7 +149,7 @@ class GateKernel:
         passing = self._no_longer_passing(wanted)
         if self._until.get(gateway, float("-inf")) > now:
             try:
-                self._lease(gateway, until=min(until, self._until[gateway]), renew=True)
+                self._refresh(gateway, until=min(until, self._until[gateway]))
             except Lapsed:
                 pass  # between the look at the clock and now
             else:
@@ -167,13 +172,13 @@ class GateKernel:
         self._until.pop(gateway, None)
         self._owned = {a: owner for a, owner in self._owned.items() if a not in gone}
         self._owned |= dict.fromkeys(wanted, gateway)
-        self._lease(gateway, until=until, renew=False)
+        self._begin(gateway, until=until)
 
     def refresh(self, gateway: str, *, until: float) -> None:
-        """Two transactions of some elements, 0.1 ms of CPU, whatever the number of addresses."""
+        """No transaction: four frames, 0.2 ms of CPU, whatever the number of addresses."""
         if gateway not in self._until:
             raise Lapsed(f"refresh of {gateway}: it has no lease")
-        self._lease(gateway, until=until, renew=True)
+        self._refresh(gateway, until=until)
 
     def release(self, addresses: Iterable[IPAddress], *, pass_on: float = 0.0) -> None:
         """Out of the map, and the lease with the last one."""
@@ -230,6 +235,7 @@ class GateKernel:
 
     def close(self) -> None:
         """Closes the sockets."""
+        self._refresher.close()
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -243,7 +249,8 @@ class GateKernel:
     ) -> None:
         self.close()
 
-    def _lease(self, gateway: str, *, until: float, renew: bool) -> None:
+    def _begin(self, gateway: str, *, until: float) -> None:
+        """A lease, whatever there was, by a transaction."""
         number = self._number(gateway)
         for _ in range(_TRIES):
             self._fuses += 1
@@ -252,22 +259,43 @@ class GateKernel:
             timeout = plan.timeout(until, now=self._clock())
             if not timeout:
                 raise Lapsed(f"lease of {gateway}: too late")
-            changes = plan.lease(number, timeout=timeout, fuse=self._fuses, renew=renew)
             try:
-                self._send(changes)
+                self._send(plan.lease(number, timeout=timeout, fuse=self._fuses))
             except Refused as refused:
                 if refused.code != errno.ENOENT:
                     raise GateRefused(f"lease of {gateway}: {refused}") from refused
                 if self._tampered():
                     self._put_back()
-                    continue
-                if refused.change == 0:
-                    continue  # the fuse burnt down
-                self._until.pop(gateway, None)
-                raise Lapsed(f"lease of {gateway}: it has run out") from refused
+                continue  # else the fuse burnt down
             self._until[gateway] = until
             return
-        raise GateRefused(f"lease of {gateway}: not once was the process fast enough")
+        raise GateRefused(f"lease of {gateway}: {_TOO_SLOW}")
+
+    def _refresh(self, gateway: str, *, until: float) -> None:
+        """The lease that there is, by frames. Raises Lapsed."""
+        number = self._number(gateway)
+        for _ in range(_TRIES):
+            self._fuses += 1
+            try:
+                lit = self._refresher.light(number, fuse=self._fuses)
+                # After the fuse was lit: nothing before this line counts.
+                timeout = span(plan.timeout(until, now=self._clock()))
+                if not timeout:
+                    raise Lapsed(f"lease of {gateway}: too late")
+                if lit and self._refresher.refresh(number, fuse=self._fuses, span=timeout):
+                    self._until[gateway] = until
+                    return
+                lives = self._refresher.left(number) > 0
+            except OSError as error:
+                raise GateRefused(f"refresh of {gateway}: {error}") from error
+            if lit and lives:
+                continue  # the fuse burnt down
+            if self._tampered():
+                self._put_back()
+            elif not lives:
+                self._until.pop(gateway, None)
+                raise Lapsed(f"lease of {gateway}: it has run out")
+        raise GateRefused(f"lease of {gateway}: {_TOO_SLOW}")
 
     def _commit(self, changes: Sequence[Change]) -> None:
         """One transaction; where somebody has tampered, once more after that is mended."""
@@ -326,7 +354,7 @@ class GateKernel:
         now = self._clock()
         for gateway, until in list(self._until.items()):
             if plan.timeout(until, now=now):
-                self._lease(gateway, until=until, renew=False)
+                self._begin(gateway, until=until)
 
     def _correct(self, seen: Observed, silence: frozenset[int]) -> None:
         changes: list[Change] = []

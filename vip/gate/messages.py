@@ -13,8 +13,8 @@ from outgate.vip.gate.model import TABLE, Change, Element, Family, Verb
 # linux/netfilter/nfnetlink.h, nf_tables.h
 _NFTABLES = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
-_NEWSETELEM, _DELSETELEM = _NFTABLES << 8 | 12, _NFTABLES << 8 | 14
-GET_RULES = _NFTABLES << 8 | 7
+NEW_ELEMENTS, _DELSETELEM = _NFTABLES << 8 | 12, _NFTABLES << 8 | 14
+GET_CHAINS, GET_RULES = _NFTABLES << 8 | 4, _NFTABLES << 8 | 7
 GET_SETS, GET_ELEMENTS = _NFTABLES << 8 | 10, _NFTABLES << 8 | 13
 GET_GENERATION, NEW_GENERATION = _NFTABLES << 8 | 16, _NFTABLES << 8 | 15
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
@@ -58,14 +58,33 @@ def set_request(family: Family, name: str) -> bytes:
     return _NFGENMSG.pack(family, 0, 0) + _names(name)
 
 
+def element_requests(places: Sequence[tuple[Family, str, bytes]], *, serial: int) -> bytes:
+    """Messages that ask for one element of a set each, numbered from `serial` on."""
+    return b"".join(
+        _message(
+            GET_ELEMENTS,
+            _REQUEST,
+            serial + number,
+            set_request(family, name)
+            + attribute(_LIST_ELEMENTS | _NESTED, _element(Element(key), add=False)),
+        )
+        for number, (family, name, key) in enumerate(places)
+    )
+
+
 def table_request(family: Family) -> bytes:
-    """The body of a request for all rules or sets of our table."""
+    """The body of a request for all chains, rules or sets of our table."""
     return _NFGENMSG.pack(family, 0, 0) + attribute(_LIST_TABLE, TABLE.encode() + b"\0")
 
 
 def generation_request() -> bytes:
     """The body of a request for the ruleset's generation."""
     return _NFGENMSG.pack(0, 0, 0)
+
+
+def content(payload: bytes) -> bytes:
+    """An answer without its head, where the generation stands: the same as long as it says so."""
+    return payload[_NFGENMSG.size :]
 
 
 def body(payload: bytes) -> dict[int, bytes]:
@@ -93,7 +112,7 @@ def _messages(change: Change) -> Iterator[tuple[int, int, bytes]]:
         yield _DELSETELEM, 0, head
         return
     add = change.verb is Verb.ADD
-    kind, flags = (_NEWSETELEM, _CREATE) if add else (_DELSETELEM, 0)
+    kind, flags = (NEW_ELEMENTS, _CREATE) if add else (_DELSETELEM, 0)
     for start in range(0, len(change.elements), _PER_MESSAGE):
         some = change.elements[start : start + _PER_MESSAGE]
         content = b"".join(_element(element, add=add) for element in some)

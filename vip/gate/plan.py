@@ -8,20 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from outgate.api.view import IPAddress
+from outgate.vip.gate.frames import FUSE, fuse_key, lease_key
 from outgate.vip.gate.model import Change, Element, Family, Verb
-from outgate.vip.gate.rules import alive, chain
+from outgate.vip.gate.rules import chain
 
 SHORTEST = 10
 """Milliseconds that an element may live at least: a jiffy of a kernel with HZ=100. What is less
 counts as none there, and an element without a timeout lives for ever."""
-
-FUSE = 10
-"""Milliseconds that may pass between reading the clock and the transaction; see `lease`."""
-
-_LEASE_KEYS = {
-    Family.ARP: (b"\x08\x06",),  # linux/if_ether.h: ETH_P_ARP
-    Family.INET: (b"\x08\x00", b"\x86\xdd"),  # ETH_P_IP, ETH_P_IPV6
-}
 
 _SETS: Mapping[int, tuple[tuple[Family, str], ...]] = {
     4: ((Family.ARP, "{}4"), (Family.INET, "{}4")),
@@ -59,45 +52,35 @@ def pass_on(addresses: Iterable[IPAddress], *, timeout: int) -> tuple[Change, ..
 
 def fuse(number: int) -> tuple[Change, ...]:
     """Lit before the clock is read; see `lease`. number: another one each time."""
-    element = Element(_fuse_key(number), timeout=FUSE)
+    element = Element(fuse_key(number), timeout=FUSE)
     return (Change(Verb.ADD, Family.INET, "fuse", (element,)),)
 
 
-def lease(number: int, *, timeout: int, fuse: int, renew: bool) -> tuple[Change, ...]:
-    """The lease of the gateway runs out in `timeout` ms.
-
-    renew: only if it still lives; the kernel refuses to delete what has run out, and with that the
-    whole transaction. So what has lapsed is never revived, by whatever delay.
+def lease(number: int, *, timeout: int, fuse: int) -> tuple[Change, ...]:
+    """The gateway gets a lease that runs out in `timeout` ms, whatever it had.
 
     A process may be stopped between reading the clock and the transaction, and a timeout counts
     from the transaction. So it lights a fuse, reads the clock, and then the transaction takes the
-    fuse away: the kernel refuses that, too, once it has burnt down. With FUSE taken off the timeout
-    no lease outlasts what was meant, but for a jiffy.
+    fuse away: the kernel refuses that, once it has burnt down. With FUSE taken off the timeout no
+    lease outlasts what was meant, but for a jiffy.
     """
-    keys = _LEASE_KEYS.items()
+    element = Element(lease_key(number), timeout=timeout)
     return (
-        Change(Verb.DELETE, Family.INET, "fuse", (Element(_fuse_key(fuse)),)),
-        *(
-            Change(Verb.DELETE, family, alive(number), tuple(map(Element, some)))
-            if renew
-            else Change(Verb.FLUSH, family, alive(number))
-            for family, some in keys
-        ),
-        *(
-            Change(
-                Verb.ADD,
-                family,
-                alive(number),
-                tuple(Element(key, timeout=timeout) for key in some),
-            )
-            for family, some in keys
-        ),
+        Change(Verb.DELETE, Family.INET, "fuse", (Element(fuse_key(fuse)),)),
+        *end(number),
+        *(Change(Verb.ADD, family, "alive", (element,)) for family in Family),
     )
 
 
 def end(number: int) -> tuple[Change, ...]:
-    """The lease of the gateway is over."""
-    return tuple(Change(Verb.FLUSH, family, alive(number)) for family in Family)
+    """The lease of the gateway is over, if there was any."""
+    # What isn't there can't be deleted, so it is added first, which changes nothing if it is.
+    element = Element(lease_key(number), timeout=SHORTEST)
+    return tuple(
+        Change(verb, family, "alive", (element,))
+        for family in Family
+        for verb in (Verb.ADD, Verb.DELETE)
+    )
 
 
 def stop_passing() -> tuple[Change, ...]:
@@ -109,10 +92,6 @@ def timeout(until: float, *, now: float) -> int:
     """Milliseconds to give a lease that may live until then; 0: it is too late for any."""
     left = int((until - now) * 1000) - FUSE
     return left if left >= SHORTEST else 0
-
-
-def _fuse_key(number: int) -> bytes:
-    return (number & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def _each(

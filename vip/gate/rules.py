@@ -5,10 +5,13 @@ leave the IP stack, those of bridges, VLANs and bonds as the link's that carries
 a bridge only passes on is not ours and not seen.
 
 All tables are sets: what is `managed` and not `owned` is dropped and counted; what is `owned` goes
-to its gateway's chain, which accepts while the gateway's lease, an element of `alive_<n>`, lives.
-The key of that element is the packet's own protocol: something that every packet has. So a lease
-is one element a protocol, however many addresses live by it.
+to its gateway's chain, which accepts while the gateway's lease, an element of `alive`, lives. So a
+lease is one element a table, however many addresses live by it.
 
+- `refresh`, before all else, also of others: our own frames from the loopback link, and what they
+  do to `fuse` and `alive` (`outgate.vip.gate.frames`). A lease is refreshed by its gateway's mark,
+  if it lives, and the frame's fuse burns. An expired element is not found from its jiffy on; what
+  expires between the lookup and the update, nanoseconds later, is revived before anybody missed it.
 - `arriving`, before conntrack: what comes for an address; questions about it (ND). Before
   `raw` (-300), so that a packet that is dropped here costs no conntrack entry.
 - `local`: nothing may come to the node itself by an address. What belongs to a flow has been
@@ -22,12 +25,15 @@ is one element a protocol, however many addresses live by it.
 Our announcements and probes leave by packet sockets, past all of this.
 
 nft 1.0.6 has no word for the target of ND's messages: `@th,64,128`, behind type, code, checksum
-and 4 bytes (RFC 4861 §4.3, §4.4). A set of addresses doesn't go with it, so IPv6 has two.
+and 4 bytes (RFC 4861 §4.3, §4.4). Nor has it one for a constant that is looked up: `meta mark & 0 |
+constant` is one. A set of addresses doesn't go with it, so IPv6 has two.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
 
 from outgate.api.view import IPAddress
+from outgate.vip.gate.frames import FUSE, MARK, MARK_MASK, PROTOCOL, SPANS, mark
 from outgate.vip.gate.model import TABLE, Family, Observed
 
 COUNTERS: Mapping[Family, tuple[str, ...]] = {
@@ -36,9 +42,18 @@ COUNTERS: Mapping[Family, tuple[str, ...]] = {
 }
 """What was dropped, by where; `local`: came for an address that no flow here knows."""
 
+_LEASES = """\
+  set alive { type mark; flags dynamic,timeout; size 65535; }
+  set fuse { type ipv4_addr; flags dynamic,timeout; size 65535; }
+  chain refreshing { }
+"""
+
 _ARP = """\
   set managed4 { type ipv4_addr; size 65535; }
   map owned4 { type ipv4_addr : verdict; size 65535; }
+  chain refresh {
+    type filter hook input priority -500; policy accept;
+  }
   chain input {
     type filter hook input priority filter - 10; policy accept;
   }
@@ -48,10 +63,10 @@ _ARP = """\
 """
 
 _ARP_RULES = """\
-add rule arp outgate_vip input arp operation request arp daddr ip vmap @owned4
-add rule arp outgate_vip input arp operation request arp daddr ip @managed4 counter name arp_in drop
-add rule arp outgate_vip output arp saddr ip vmap @owned4
-add rule arp outgate_vip output arp saddr ip @managed4 counter name arp_out drop
+input arp operation request arp daddr ip vmap @owned4
+input arp operation request arp daddr ip @managed4 counter name arp_in drop
+output arp saddr ip vmap @owned4
+output arp saddr ip @managed4 counter name arp_out drop
 """
 
 _INET = """\
@@ -63,7 +78,9 @@ _INET = """\
   map owned_nd6 { typeof @th,64,128 : verdict; size 65535; }
   set passing4 { type ipv4_addr; flags timeout; size 65535; }
   set passing6 { type ipv6_addr; flags timeout; size 65535; }
-  set fuse { type mark; flags timeout; size 256; }
+  chain refresh {
+    type filter hook prerouting priority -500; policy accept;
+  }
   chain arriving {
     type filter hook prerouting priority -310; policy accept;
   }
@@ -113,10 +130,13 @@ speaking ip6 saddr vmap @owned6
 speaking ip6 saddr @managed6 counter name nd_out drop
 """
 
-_INET_CHAINS = (
-    *("arriving", "local", "leaving", "arriving4", "arriving6", "asked"),
-    *("leaving4", "leaving6", "speaking"),
-)
+_CHAINS: Mapping[Family, tuple[str, ...]] = {
+    Family.ARP: ("refresh", "refreshing", "input", "output"),
+    Family.INET: (
+        *("refresh", "refreshing", "arriving", "local", "leaving", "arriving4", "arriving6"),
+        *("asked", "leaving4", "leaving6", "speaking"),
+    ),
+}
 
 
 def install(numbers: Iterable[int]) -> str:
@@ -125,27 +145,47 @@ def install(numbers: Iterable[int]) -> str:
     numbers: of the gateways that have a chain. One transaction: no packet passes between.
     """
     lines = [
-        _table(Family.ARP, _ARP),
-        _table(Family.INET, _INET),
-        *(f"flush chain arp {TABLE} {chain}" for chain in ("input", "output")),
-        *(f"flush chain inet {TABLE} {chain}" for chain in _INET_CHAINS),
+        _table(Family.ARP, _LEASES + _ARP),
+        _table(Family.INET, _LEASES + _INET),
+        *(f"flush chain {f.word} {TABLE} {name}" for f, names in _CHAINS.items() for name in names),
     ]
-    rules = [_ARP_RULES, *(f"add rule inet {TABLE} {line}" for line in _INET_RULES.splitlines())]
-    return "\n".join([*lines, *rules, *map(gateway, sorted(numbers)), ""])
+    for family, rules in ((Family.ARP, _ARP_RULES), (Family.INET, _INET_RULES)):
+        lines += (
+            f"add rule {family.word} {TABLE} {line}"
+            for line in (*_refreshing(family), *rules.splitlines())
+        )
+    return "\n".join([*lines, *map(gateway, sorted(numbers)), ""])
+
+
+def _refreshing(family: Family) -> Iterator[str]:
+    """What our own frames do, and nobody else's: they come by lo, with a mark of ours."""
+    ours = f"iif lo meta mark & {MARK_MASK:#x} == {MARK:#x}"
+    match family:
+        case Family.ARP:
+            source, target = "arp saddr ip", "arp daddr ip"
+        case Family.INET:
+            ours, source, target = f"{ours} ip protocol {PROTOCOL}", "ip saddr", "ip daddr"
+    yield f"refresh {ours} goto refreshing"
+    yield f"refreshing {target} 0.0.0.0 update @fuse {{ {source} timeout {FUSE}ms }} drop"
+    yield f"refreshing {source} != @fuse drop"
+    yield "refreshing meta mark != @alive drop"
+    for span in SPANS:
+        renew = f"update @alive {{ meta mark timeout {span}ms }}"
+        yield f"refreshing {target} {IPv4Address(span)} {renew} drop"
+    yield "refreshing drop"
 
 
 def gateway(number: int) -> str:
-    """The lease of one gateway, and the chain that asks for it."""
+    """The chain that asks for a gateway's lease."""
     return "\n".join(
         line
         for family, counters in ((Family.ARP, "arp_late"), (Family.INET, "late"))
         for line in (
             f"add counter {family.word} {TABLE} {counters}",
-            f"add set {family.word} {TABLE} {alive(number)} "
-            "{ type ether_type; flags timeout; size 64; }",
             f"add chain {family.word} {TABLE} {chain(number)}",
             f"flush chain {family.word} {TABLE} {chain(number)}",
-            f"add rule {family.word} {TABLE} {chain(number)} meta protocol @{alive(number)} accept",
+            f"add rule {family.word} {TABLE} {chain(number)} "
+            f"meta mark & 0x0 | {mark(number):#x} @alive accept",
             f"add rule {family.word} {TABLE} {chain(number)} counter name {counters} drop",
         )
     )
@@ -159,7 +199,6 @@ def without_gateway(number: int) -> str:
         for line in (
             f"flush chain {family.word} {TABLE} {chain(number)}",
             f"delete chain {family.word} {TABLE} {chain(number)}",
-            f"delete set {family.word} {TABLE} {alive(number)}",
         )
     )
 
@@ -171,11 +210,6 @@ def anew() -> str:
         f"add table {family.word} {TABLE}\ndelete table {family.word} {TABLE}\n"
         for family in Family
     )
-
-
-def alive(number: int) -> str:
-    """The set whose elements are the lease."""
-    return f"alive_{number}"
 
 
 def chain(number: int) -> str:

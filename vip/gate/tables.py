@@ -13,14 +13,14 @@ from outgate.daemon.netlink import text
 from outgate.vip.gate import messages
 from outgate.vip.gate.channel import Channel
 from outgate.vip.gate.errors import GateRefused
+from outgate.vip.gate.frames import lease_key
 from outgate.vip.gate.model import TABLE, Element, Family, Observed
-from outgate.vip.gate.rules import alive
 
 _MESSAGE_MAX = 300  # characters of nft's own words: it repeats the whole command
 
 # linux/netfilter/nf_tables.h
-_RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS = 2, 3, 4
 _SET_NAME = 2
+_CHAIN_NAME = 3
 
 Fingerprint = tuple[tuple[object, ...], ...]
 
@@ -42,17 +42,21 @@ class Tables:
         self._channel = channel
 
     def fingerprint(self) -> Fingerprint:
-        """Rules and the sets' names, to be compared with how they were written: 1 ms."""
+        """Rules, and names of chains and sets, to be compared with how they were written: 1 ms."""
         return tuple(self._things())
 
     def observe(self) -> Observed:
         """What is in our sets; nothing where they aren't."""
-        names = {thing[2] for thing in self._things() if thing[0] == messages.GET_SETS}
+        names = {thing[2] for thing in self._things() if thing[0] == messages.GET_CHAINS}
         numbers = frozenset(
-            int(name[6:])
+            int(name[3:])
             for name in names
-            if isinstance(name, str) and name.startswith("alive_") and name[6:].isdigit()
+            if isinstance(name, str) and name.startswith("gw_") and name[3:].isdigit()
         )
+        lives = [
+            {element.key: element.timeout for element in self._elements(family, "alive")}
+            for family in Family
+        ]
         return Observed(
             managed=frozenset(a for a, _ in self._addresses("managed")),
             owned={
@@ -60,7 +64,11 @@ class Tables:
                 for a, one in self._addresses("owned")
                 if one.goto.startswith("gw_") and one.goto[3:].isdigit()
             },
-            alive={n: left for n in sorted(numbers) if (left := self._left(n))},
+            alive={
+                n: left / 1000
+                for n in sorted(numbers)
+                if (left := min(some.get(lease_key(n), 0) for some in lives))
+            },
             numbers=numbers,
         )
 
@@ -86,15 +94,6 @@ class Tables:
             for element in self._elements(Family.INET, name):
                 yield ip_address(element.key), element
 
-    def _left(self, number: int) -> float:
-        """Seconds that the lease still has: of its elements, the one that ends first."""
-        lives = [
-            element.timeout / 1000
-            for family in Family
-            for element in self._elements(family, alive(number))
-        ]
-        return min(lives) if len(lives) == 3 else 0.0
-
     def _elements(self, family: Family, name: str) -> Iterator[Element]:
         for payload in self._dump(messages.GET_ELEMENTS, messages.set_request(family, name)):
             yield from messages.elements(payload)
@@ -103,11 +102,11 @@ class Tables:
         for family in Family:
             request = messages.table_request(family)
             for payload in self._dump(messages.GET_RULES, request):
-                parts = messages.body(payload)
                 # The kernel gives each handle once, so what was made anew shows: also a chain,
                 # whose rules went with it.
-                kept = (_RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS)
-                yield messages.GET_RULES, family, *(parts.get(kind) for kind in kept)
+                yield messages.GET_RULES, family, messages.content(payload)
+            for payload in self._dump(messages.GET_CHAINS, request):
+                yield messages.GET_CHAINS, family, text(messages.body(payload)[_CHAIN_NAME])
             for payload in self._dump(messages.GET_SETS, request):
                 name = text(messages.body(payload)[_SET_NAME])
                 if not name.startswith("__"):  # nft's own, of rules

@@ -15,6 +15,7 @@ from outgate.vip.engine import actions as act
 from outgate.vip.engine import events as ev
 from outgate.vip.engine.engine import Engine
 from outgate.vip.engine.settings import Settings
+from outgate.vip.errors import PeerGone
 from outgate.vip.gate.errors import GateRefused, Lapsed
 from outgate.vip.model import Observed
 from outgate.vip.peer.codec import PeerCodec
@@ -32,6 +33,9 @@ from outgate.vip.shell.notes import Notes
 log = structlog.get_logger()
 
 NEVER = float("inf")
+
+RETRY = 5.0
+"""Seconds until a gate that refused to be made, or told, is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,15 @@ class Driver:
         self._events: deque[ev.Event] = deque()
         self._sees_api = False
         self._settled = False
+        self._again = NEVER
         self._known: tuple[Observed, Word] | None = None
         self._report = Report(0)
         self._reported: tuple[object, ...] = ()
 
     def told(self, word: Word, *, now: float) -> None:
         """The agent's word. Raises PeerGone if it is nonsense, and takes nothing of it."""
+        if self.codec is not None and word.node != self.codec.node:
+            raise PeerGone(f"word of node {word.node}, and this is {self.codec.node}")
         events = list(news(self.word if self.engine is not None else None, word))
         groups = {group.gateway: addresses_of(group) for group in word.groups}
         nodes = {name: parse(address) for name, address in word.nodes.items()}
@@ -79,7 +86,7 @@ class Driver:
             self._begin(word.node, groups, now=now)
         if self.engine is not None:
             self._edges.leases.own({group.gateway: group.uid for group in word.groups})
-            self._manage(groups)
+            self._manage(groups, now=now)
         self._lan()
         self.inform()
         self._events.extend(events)
@@ -111,6 +118,9 @@ class Driver:
 
     def turn(self, *, now: float) -> None:
         """Does whatever is due."""
+        if self.word is not None and now >= self._again:
+            self._again = NEVER
+            self.told(self.word, now=now)
         if self.engine is not None and now >= self.engine.next_wake():
             self.happen(ev.Tick(), now=now)
         self._listen(now)
@@ -130,6 +140,7 @@ class Driver:
             self.codec.next_due() if self.codec is not None else NEVER,
             self._edges.lan.next_turn(),
             self.handover.next_due() if self.handover is not None else NEVER,
+            self._again,
         )
 
     def inform(self) -> None:
@@ -177,6 +188,7 @@ class Driver:
             left = self._edges.gate.start()
         except GateRefused as error:
             log.error("addresses not gated, none is held", error=str(error))
+            self._again = now + RETRY
             return
         # Nobody would keep alive, nor let go, what is of a gateway that is not this node's now.
         adopted = [one for one in left if one.gateway in gateways]
@@ -194,7 +206,7 @@ class Driver:
             self._tell(self.claims.own, now)
             log.info("addresses adopted", addresses=len(adopted))
 
-    def _manage(self, groups: Mapping[str, frozenset[IPAddress]]) -> None:
+    def _manage(self, groups: Mapping[str, frozenset[IPAddress]], *, now: float) -> None:
         try:
             for gateway, addresses in groups.items():
                 self._edges.gate.manage(gateway, addresses)
@@ -203,6 +215,7 @@ class Driver:
                 self._settled = True
         except GateRefused as error:
             log.error("addresses not gated", error=str(error))
+            self._again = now + RETRY
 
     def _run(self, now: float) -> None:
         while self._events:

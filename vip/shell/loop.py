@@ -144,6 +144,7 @@ class VipLoop:
                 self._part(agents)
             finally:
                 agents.close()
+                self._hand_over_at(None)
                 self._speaker.close()
 
     def _turn(self, agents: Agents, *, most: float = EACH) -> None:

@@ -205,7 +205,7 @@ def test_a_new_process_puts_tables_of_another_make_right_and_keeps_leases(world:
     first.claim(LONG)
     first.namespace.run(
         "nft -f -",
-        script="flush chain inet outgate_vip local\n"
+        script="flush chain inet outgate_vip local\nflush chain inet outgate_vip refreshing\n"
         "delete set inet outgate_vip fuse\nadd set inet outgate_vip fuse { type inet_service; }\n",
     )
     first.restarted()
@@ -221,6 +221,7 @@ def test_a_new_process_puts_tables_of_another_make_right_and_keeps_leases(world:
         "flush ruleset",
         "delete table arp outgate_vip",
         "flush chain inet outgate_vip leaving4",
+        "flush chain arp outgate_vip refreshing",
         "flush set inet outgate_vip managed4",
         "flush map arp outgate_vip owned4",
         "add element arp outgate_vip owned4 { 198.51.100.8 : goto gw_1 }",

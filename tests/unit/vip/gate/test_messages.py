@@ -71,3 +71,16 @@ def test_no_attribute_is_longer_than_its_length_can_say() -> None:
     many = tuple(Element(number.to_bytes(16, "big"), "gw_65535", 9) for number in range(5000))
     data, _ = messages.batch([Change(Verb.ADD, Family.INET, "owned6", many)])
     assert sum(len(list(messages.elements(c))) for *_, c in split(data)[1:-1]) == 5000
+
+
+def test_each_element_that_is_asked_for_has_a_number_of_its_own_and_is_no_transaction() -> None:
+    places = [(Family.ARP, "alive", b"abcd"), (Family.INET, "fuse", b"efgh")]
+    asked = split(messages.element_requests(places, serial=7))
+    assert [(kind, flags, serial) for kind, flags, serial, _ in asked] == [
+        (messages.GET_ELEMENTS, 1, 7),
+        (messages.GET_ELEMENTS, 1, 8),
+    ]
+    assert [list(messages.elements(content)) for *_, content in asked] == [
+        [Element(b"abcd")],
+        [Element(b"efgh")],
+    ]

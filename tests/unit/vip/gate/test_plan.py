@@ -2,11 +2,11 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outgate.vip.gate import plan
+from outgate.vip.gate.frames import FUSE, lease_key
 from outgate.vip.gate.model import Change, Element, Family, Verb
 
 V4, V6 = ip_address("198.51.100.7"), ip_address("2001:db8:e::7")
@@ -59,24 +59,29 @@ def test_nothing_is_no_change() -> None:
     assert plan.manage([]) == plan.disown([]) == plan.pass_on([], timeout=9) == ()
 
 
-@pytest.mark.parametrize(("renew", "verb"), [(True, Verb.DELETE), (False, Verb.FLUSH)])
-def test_a_lease_takes_the_fuse_away_first_then_the_old_lease_then_gives_the_new(
-    renew: bool, verb: Verb
-) -> None:
-    changes = plan.lease(2, timeout=240, fuse=9, renew=renew)
+def test_a_lease_takes_the_fuse_away_first_then_the_old_lease_then_gives_the_new() -> None:
+    changes = plan.lease(2, timeout=240, fuse=9)
     assert [(change.verb, change.set) for change in changes] == [
         (Verb.DELETE, "fuse"),
-        (verb, "alive_2"),
-        (verb, "alive_2"),
-        (Verb.ADD, "alive_2"),
-        (Verb.ADD, "alive_2"),
+        *[(Verb.ADD, "alive"), (Verb.DELETE, "alive")] * 2,
+        *[(Verb.ADD, "alive")] * 2,
     ]
-    assert {e.timeout for c in changes if c.verb is Verb.ADD for e in c.elements} == {240}
+    assert {e.timeout for c in changes[-2:] for e in c.elements} == {240}
+    assert {e.key for c in changes[1:] for e in c.elements} == {lease_key(2)}
+
+
+def test_an_end_needs_no_lease_and_touches_no_other() -> None:
+    # The kernel refuses to delete what isn't there.
+    changes = plan.end(2)
+    assert [(change.verb, change.family) for change in changes] == [
+        (verb, family) for family in Family for verb in (Verb.ADD, Verb.DELETE)
+    ]
+    assert {e.key for c in changes for e in c.elements} == {lease_key(2)}
 
 
 def test_the_fuse_that_is_lit_is_the_one_that_is_taken_away() -> None:
     (lit,) = plan.fuse(2**32 + 5)
-    taken = plan.lease(1, timeout=100, fuse=2**32 + 5, renew=True)[0]
+    taken = plan.lease(1, timeout=100, fuse=2**32 + 5)[0]
     assert [e.key for e in lit.elements] == [e.key for e in taken.elements]
 
 
@@ -86,7 +91,7 @@ def test_a_lease_never_outlasts_what_was_meant_even_if_the_fuse_burns_to_its_end
 ) -> None:
     until = now + ahead
     timeout = plan.timeout(until, now=now)
-    assert timeout == 0 or now + (plan.FUSE + timeout) / 1000 <= until + 1e-6
+    assert timeout == 0 or now + (FUSE + timeout) / 1000 <= until + 1e-6
 
 
 @given(st.floats(-10, 0.0199))

@@ -1,0 +1,350 @@
+"""What the driver makes of the engine's decisions, and of what happens."""
+
+import pytest
+from msgspec.structs import replace
+from unit.vip.shell.world import (
+    KEYS,
+    VIP,
+    VIP2,
+    VIP6,
+    WALL,
+    World,
+    group,
+)
+
+from outgate.vip.engine import events as ev
+from outgate.vip.engine.events import Adopted
+from outgate.vip.engine.settings import DEFAULTS
+from outgate.vip.engine.words import Claim
+from outgate.vip.errors import PeerGone
+from outgate.vip.model import Holding
+from outgate.vip.peer.words import Moved, MovedHeard
+from outgate.vip.protocol import Claimed, Group, Report, Word
+
+
+@pytest.fixture
+def pair() -> World:
+    """Two members that have shared two addresses."""
+    world = World("a", "b")
+    world.settle(group(VIP, VIP2))
+    assert sorted(world.holders(VIP) + world.holders(VIP2)) == ["a", "b"]
+    return world
+
+
+@pytest.fixture
+def alone() -> World:
+    """A gateway's only member, which holds its address."""
+    world = World("a", "b")
+    world.nodes["a"].told(group(VIP, members="a"))
+    world.nodes["b"].told(ids=[VIP])
+    world.run(15.0)
+    assert world.holders(VIP) == ["a"]
+    return world
+
+
+def test_first_the_gate_then_the_address_then_the_announcement(alone: World) -> None:
+    mac = alone.nodes["a"].mac
+    assert alone.nodes["a"].lan.log[:3] == [
+        f"claim {VIP}",
+        f"add {VIP} eth0",
+        f"announce {VIP} eth0 {mac}",
+    ]
+
+
+def test_all_nodes_hear_of_it_also_those_that_are_no_members(alone: World) -> None:
+    (claimed,) = alone.nodes["a"].report().claims
+    assert alone.nodes["b"].report().heard == (claimed,)
+    assert (claimed.node, claimed.gateway, claimed.addresses) == ("a", "internet", (str(VIP),))
+    assert alone.nodes["b"].driver.engine is None
+
+
+def test_what_was_claimed_is_asked_for_and_heard_on_its_link(alone: World) -> None:
+    segment = alone.nodes["a"].segment
+    assert segment.held == {VIP}
+    assert [link.name for link in segment.links] == ["eth0"]
+    assert [check.addresses for check in segment.checked] == [{VIP}]
+
+
+def test_on_release_the_gate_falls_silent_before_the_address_goes(alone: World) -> None:
+    node = alone.nodes["a"]
+    node.lan.log.clear()
+    node.told(group(members="a"), seq=2)
+    alone.run(10.0)
+    assert node.lan.log == [f"release {VIP}", f"remove {VIP} eth0"]
+    assert node.report().claims == ()
+    assert node.noted()[-1] == "Released"
+
+
+def test_a_gateway_that_is_gone_is_let_go_and_its_gate_is_open(alone: World) -> None:
+    node = alone.nodes["a"]
+    node.lan.log.clear()
+    node.told(seq=2)
+    alone.run(0.1)
+    assert node.lan.log == [f"release {VIP}", f"remove {VIP} eth0", "forget internet"]
+    assert node.gate.passes(VIP)
+
+
+def test_a_dead_nodes_address_is_taken_within_a_second(pair: World) -> None:
+    (first,) = pair.holders(VIP)
+    (second,) = {"a", "b"} - {first}
+    pair.nodes[first].runs = False
+    pair.run(1.0)
+    assert pair.holders(VIP) == [second]
+    assert [note.what for note in pair.nodes[second].report().notes].count("Claimed") == 2
+
+
+def test_an_api_server_that_is_away_is_told_and_moves_nothing(pair: World) -> None:
+    before = pair.holders(VIP), pair.holders(VIP2)
+    assert pair.nodes["a"].report().api
+    pair.api = False
+    pair.run(30.0)
+    assert (pair.holders(VIP), pair.holders(VIP2)) == before
+    assert not pair.nodes["a"].report().api
+    pair.api = True
+    pair.run(30.0)
+    assert pair.nodes["a"].report().api
+
+
+def test_what_the_kernel_has_let_lapse_the_engine_gives_up(pair: World) -> None:
+    (name,) = pair.holders(VIP)
+    node = pair.nodes[name]
+    for gateway in list(node.gate.until):
+        node.gate.until[gateway] = pair.now - 1.0  # as after a SIGSTOP
+    node.lan.log.clear()
+    pair.run(0.2)
+    assert node.lan.log[:1] == [f"remove {VIP} eth0"]
+    assert "Released" in node.noted()
+    pair.run(10.0)
+    assert len(pair.holders(VIP)) == 1
+
+
+def test_a_gate_that_refuses_claims_leaves_the_address_to_the_other(pair: World) -> None:
+    (name,) = pair.holders(VIP)
+    (other,) = {"a", "b"} - {name}
+    node = pair.nodes[name]
+    node.gate.refused = "no memory"
+    turns = node.turns
+    pair.run(10.0)
+    assert not node.answers(VIP)
+    assert node.report().claims == ()
+    assert node.driver.claims.own == {}
+    assert node.turns - turns < 1000, "it spins"
+    node.gate.refused = ""
+    pair.run(15.0)
+    assert len(pair.holders(VIP)) == 1
+    assert len(pair.holders(VIP2)) == 1
+    assert other in pair.holders(VIP) + pair.holders(VIP2)
+
+
+def test_a_gate_that_can_not_be_made_is_tried_again() -> None:
+    world = World("a")
+    node = world.nodes["a"]
+    node.gate.refused = "no memory"
+    node.told(group(VIP, members="a"))
+    world.run(5.0)
+    assert world.holders(VIP) == []
+    node.gate.refused = ""
+    world.run(15.0)
+    assert world.holders(VIP) == ["a"]
+
+
+def test_the_process_that_follows_adopts_what_lives_and_tells_it_to_all(alone: World) -> None:
+    node, other = alone.nodes["a"], alone.nodes["b"]
+    epoch = node.report().claims[0].epoch
+    node.driver.happen(ev.Restarting(), now=alone.now)
+    alone.run(0.5)
+    assert node.driver.ready_to_restart is not None
+    until = node.driver.ready_to_restart
+    node.lan.log.clear()
+    other.start()
+    other.told(ids=[VIP])
+    node.start(adopted=[Adopted("internet", VIP, epoch, until)])
+    node.told(group(VIP, members="a"))
+    alone.run(10.0)
+    assert alone.holders(VIP) == ["a"]
+    assert not any(word in " ".join(node.lan.log) for word in ("release", "remove", "add"))
+    assert other.report().heard == node.report().claims
+    assert node.report().claims[0].epoch == epoch
+
+
+def test_what_was_left_of_a_gateway_that_is_not_this_nodes_is_not_adopted() -> None:
+    world = World("a")
+    node = world.nodes["a"]
+    node.start(adopted=[Adopted("former", VIP2, 9, world.now + 5.0)])
+    node.lan.owned.add(Holding(VIP2, "eth0"))
+    node.told(group(VIP, members="a"))
+    world.run(10.0)
+    assert node.report().claims[0].addresses == (str(VIP),)
+    assert node.report().claims[0].epoch > 9, "of a node, each epoch is above all before"
+    assert {holding.address for holding in node.lan.owned} == {VIP}
+
+
+def test_who_never_was_a_gateway_node_loads_nothing_and_has_nothing_to_do() -> None:
+    world = World("a")
+    node = world.nodes["a"]
+    node.told(ids=[VIP])
+    node.gate.refused = "never asked"
+    world.run(60.0)
+    assert node.driver.engine is None
+    assert node.lan.log == []
+    assert node.turns < 10
+
+
+def bad(*addresses: str, gateway: str = "other") -> Group:
+    return Group(gateway, "uid", addresses, ("a",), ("a",))
+
+
+NODES = {"a": "192.0.2.1", "b": "192.0.2.2"}
+GOOD = Word(1, "a", "eth0", NODES, (group(VIP, members="a"),), {str(VIP): 1})
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        replace(GOOD, seq=2, nodes={"a": "192.0.2.9", "b": "nowhere"}, groups=()),
+        replace(GOOD, seq=2, ids={"seven": 1}, groups=(), nodes={"a": "192.0.2.9"}),
+        replace(GOOD, seq=2, groups=(group(VIP2, members="a"), bad(str(VIP2), "seven"))),
+        replace(GOOD, seq=2, groups=(bad("seven", gateway="internet"),), interface="eth1"),
+        replace(GOOD, seq=2, node="b"),
+    ],
+    ids=["node", "id", "second gateway", "address", "another node's"],
+)
+def test_nothing_of_a_word_that_is_nonsense_is_taken(alone: World, word: Word) -> None:
+    node = alone.nodes["a"]
+    alone.run(1.0)
+    before, managed = node.driver.word, dict(node.gate.managed)
+    sent = node.report()
+    with pytest.raises(PeerGone):
+        node.tell(word)
+    assert node.driver.word is before
+    assert node.gate.managed == managed
+    assert node.report() == sent
+    alone.run(5.0)
+    assert alone.holders(VIP) == ["a"]
+
+
+def test_nor_of_a_first_word() -> None:
+    world = World("a")
+    node = world.nodes["a"]
+    with pytest.raises(PeerGone):
+        node.tell(replace(GOOD, ids={"seven": 1}))
+    assert node.driver.word is None
+    assert node.driver.engine is None
+    assert node.driver.codec is None
+    assert node.report() == Report(0)
+
+
+def test_a_report_is_made_only_when_something_has_changed(alone: World) -> None:
+    node = alone.nodes["a"]
+    first = node.report()
+    assert node.report() is first
+    node.told(group(VIP, members="a"), seq=2)
+    second = node.report()
+    assert second is not first
+    assert second == replace(first, seq=2)
+    assert node.report() is second
+
+
+def test_a_word_that_says_the_same_moves_nothing(alone: World) -> None:
+    node = alone.nodes["a"]
+    node.lan.log.clear()
+    node.told(group(VIP, members="a"), seq=2)
+    alone.run(5.0)
+    assert node.lan.log == []
+    assert node.report().seq == 2
+
+
+def test_notes_say_what_was_claimed_when_and_from_whom(alone: World) -> None:
+    (note,) = alone.nodes["a"].report().notes
+    assert (note.number, note.gateway, note.what, note.addresses) == (
+        1,
+        "internet",
+        "Claimed",
+        (str(VIP),),
+    )
+    assert note.detail.startswith("from nobody by epoch ")
+    assert WALL + 100 < note.at < WALL + alone.now
+
+
+def test_an_address_that_somebody_answers_for_is_noted_and_not_taken() -> None:
+    world = World("a")
+    world.answering[VIP] = "02:ee:00:00:00:01"
+    world.settle(group(VIP, members="a"))
+    assert world.holders(VIP) == []
+    assert "Occupied" in world.nodes["a"].noted()
+    del world.answering[VIP]
+    world.run(10.0)
+    assert world.holders(VIP) == ["a"]
+
+
+def test_a_conflict_is_defended_by_saying_it_again(alone: World) -> None:
+    node = alone.nodes["a"]
+    node.lan.log.clear()
+    node.segment.heard.append(ev.ConflictSeen(VIP, "02:ee:00:00:00:01"))
+    alone.run(0.05)
+    assert node.lan.log == [f"announce {VIP} eth0 {node.mac}"]
+    assert node.noted()[-1] == "Conflict"
+
+
+def test_a_node_that_is_unfit_from_the_start_takes_nothing() -> None:
+    world = World("a", "b")
+    world.nodes["a"].told(group(VIP, VIP2, VIP6, unfit="no uplink"))
+    world.nodes["b"].told(group(VIP, VIP2, VIP6))
+    world.run(15.0)
+    assert [world.holders(one) for one in (VIP, VIP2, VIP6)] == [["b"]] * 3
+
+
+def test_who_becomes_unfit_hands_over_as_planned(pair: World) -> None:
+    (name,) = pair.holders(VIP)
+    (other,) = {"a", "b"} - {name}
+    pair.nodes[name].told(group(VIP, VIP2, unfit="no uplink"), seq=2)
+    pair.run(10.0)
+    assert pair.holders(VIP) == pair.holders(VIP2) == [other]
+    assert "as planned" in pair.nodes[other].report().notes[-1].detail
+
+
+def test_the_owners_uids_are_told_for_the_leases(pair: World) -> None:
+    assert pair.nodes["a"].leases.uids == {"internet": "uid-internet"}
+
+
+def moved(node: str, epoch: int) -> MovedHeard:
+    return MovedHeard(Moved(node, {"internet": (Claim(epoch, frozenset({VIP})),)}))
+
+
+def test_what_is_heard_before_the_agent_knows_the_address_is_kept_and_forgotten_after() -> None:
+    world = World("a", "b")
+    node = world.nodes["a"]
+    node.told()
+    node.driver.happen(moved("b", 4), now=world.now)
+    node.told(seq=2)
+    node.told(seq=3, ids=[VIP])
+    assert node.report().heard == (Claimed("b", "internet", 4, (str(VIP),)),)
+    node.told(seq=4)
+    assert node.report().heard == ()
+
+
+def test_whoever_has_no_key_of_ours_is_not_believed(alone: World) -> None:
+    codec = alone.nodes["b"].driver.codec
+    assert codec is not None
+    codec.keys = type(KEYS)({"two": b"x" * 32}, ("two",))
+    alone.nodes["b"].told(group(VIP, members="ab"), seq=2)
+    assert codec is alone.nodes["b"].driver.codec
+    alone.run(1.0)
+    assert alone.holders(VIP) == ["a"]
+
+
+def test_a_datagram_before_the_first_word_is_nothing() -> None:
+    world = World("a", "b")
+    world.nodes["a"].driver.heard(b"x" * 100, world.addresses["b"], now=world.now)
+    assert world.nodes["a"].driver.underlay() is None
+
+
+def test_three_nodes_at_rest_have_little_to_do() -> None:
+    world = World("a", "b", "c")
+    world.settle(group(VIP, VIP2, VIP6, members="abc"))
+    before = [(node.turns, node.voice.sent) for node in world.nodes.values()]
+    world.run(10.0)
+    beats = 10.0 / DEFAULTS.interval
+    for node, (turns, sent) in zip(world.nodes.values(), before, strict=True):
+        assert node.turns - turns < 3 * beats
+        assert node.voice.sent - sent < 5 * beats
