@@ -174,6 +174,7 @@ class Reconciler:
             return True
         for field, kind in KINDS.items():
             metrics.OBJECTS.labels(kind.plural).set(len(getattr(snapshot, field)))
+        metrics.count_addresses(snapshot.gateways.values())
         with metrics.SECONDS.time():
             made = plan(snapshot, settings=self._settings, memory=self._memory, now=now)
             self._planning = self._clock() - now.mono

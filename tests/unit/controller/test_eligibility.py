@@ -2,8 +2,8 @@ import pytest
 
 from outgate.api.core import Node, NodeCondition, NodeSpec, NodeStatus
 from outgate.api.meta import ObjectMeta
-from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, EgressTunnelStatus
-from outgate.controller.eligibility import CLOCK_SKEW, Beat, hear, judge
+from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, EgressTunnelStatus, Fitness
+from outgate.controller.eligibility import CLOCK_SKEW, MESSAGE_MAX, Beat, hear, judge
 
 BEAT = "2026-01-01T00:00:00Z"
 
@@ -16,12 +16,22 @@ def node(*, ready: str = "True", cordoned: bool = False, deleted: bool = False) 
     )
 
 
-def tunnel(*, mark: int = 1, phase: str = "Ready", beat: str = BEAT) -> EgressTunnel:
+def tunnel(
+    *, mark: int = 1, phase: str = "Ready", beat: str = BEAT, fitness: tuple[Fitness, ...] = ()
+) -> EgressTunnel:
     return EgressTunnel(
         metadata=ObjectMeta(name="node-a"),
         spec=EgressTunnelSpec(index=1, mac="02:00:00:00:00:01", mark=mark),
-        status=EgressTunnelStatus(phase=phase, last_heartbeat_time=beat),  # type: ignore[arg-type]
+        status=EgressTunnelStatus(
+            phase=phase,  # type: ignore[arg-type]
+            last_heartbeat_time=beat,
+            fitness=fitness,
+        ),
     )
+
+
+def fitness(gateway: str = "gw", *, fit: bool = False) -> tuple[Fitness, ...]:
+    return (Fitness(gateway=gateway, fit=fit, reason="ProbesFailed", message="icmp: no answer"),)
 
 
 @pytest.mark.parametrize(
@@ -39,13 +49,18 @@ def tunnel(*, mark: int = 1, phase: str = "Ready", beat: str = BEAT) -> EgressTu
         (node(), tunnel(phase="Failed"), False, "AgentNotReady"),
         (node(), tunnel(beat=""), False, "AgentNotReady"),
         (node(), tunnel(), True, "AgentSilent"),
+        (node(), tunnel(fitness=fitness()), False, "Unfit"),
+        (node(), tunnel(fitness=fitness(fit=True)), False, ""),
+        (node(), tunnel(fitness=fitness("other")), False, ""),
+        (node(), tunnel(phase="Failed", fitness=fitness()), False, "AgentNotReady"),
+        (node(), tunnel(fitness=fitness()), True, "AgentSilent"),
         (node(deleted=True, ready="False", cordoned=True), None, True, "Deleting"),
         (node(ready="False", cordoned=True), None, True, "NotReady"),
         (node(cordoned=True), None, True, "Cordoned"),
     ],
 )
 def test_every_reason(one: Node, its: EgressTunnel | None, silent: bool, reason: str) -> None:
-    verdict = judge(one, tunnel=its, silent=silent)
+    verdict = judge(one, gateway="gw", tunnel=its, silent=silent)
     assert verdict.reason == reason
     assert verdict.eligible is (reason == "")
     assert bool(verdict.message) is bool(reason)
@@ -53,7 +68,21 @@ def test_every_reason(one: Node, its: EgressTunnel | None, silent: bool, reason:
 
 
 def test_node_without_a_mark_says_why() -> None:
-    assert judge(node(), tunnel=None, silent=False, unmarked="all in use").message == "all in use"
+    verdict = judge(node(), gateway="gw", tunnel=None, silent=False, unmarked="all in use")
+    assert verdict.message == "all in use"
+
+
+def test_unfit_node_says_why_in_its_agents_words() -> None:
+    unfit = judge(node(), gateway="gw", tunnel=tunnel(fitness=fitness()), silent=False)
+    assert unfit.message == "ProbesFailed: icmp: no answer"
+    bare = tunnel(fitness=(Fitness(gateway="gw", fit=False),))
+    assert "cannot serve" in judge(node(), gateway="gw", tunnel=bare, silent=False).message
+
+
+def test_message_is_no_longer_than_the_api_takes() -> None:
+    long = tunnel(fitness=(Fitness(gateway="gw", fit=False, reason="r", message="m" * 512),))
+    verdict = judge(node(), gateway="gw", tunnel=long, silent=False)
+    assert len(verdict.wire().message) == MESSAGE_MAX
 
 
 def heard(
