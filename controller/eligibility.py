@@ -25,6 +25,10 @@ MESSAGE_MAX = 512
 CLOCK_SKEW = 300.0
 """Seconds that a node's clock may be off before its first heartbeat that we see is disbelieved."""
 
+GRACE = 15.0
+"""Seconds that agents have to report to a new leader: they beat every 10 s, and try again every 2
+s while the API server is away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -131,3 +135,18 @@ def hear(
         else:
             heard[name] = Beat(value, now)
     return heard
+
+
+def forgiven(
+    beats: Mapping[str, Beat], *, silent: frozenset[str], now: float, stale: float
+) -> dict[str, Beat]:
+    """The heartbeats as a new leader takes them: nobody falls silent for another `GRACE`.
+
+    Where nobody could lead, the API server was away, and nobody could report either: an address
+    must not count as lost for that. Those in `silent` (the last leader's verdict) stay silent.
+    """
+    least = now - max(0.0, stale - GRACE)
+    return {
+        name: beat if name in silent or beat.seen >= least else Beat(beat.value, least)
+        for name, beat in beats.items()
+    }

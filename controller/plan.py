@@ -22,7 +22,7 @@ from outgate.api.match import cluster_default
 from outgate.api.policy import AnyPolicy
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller import policies, serving, slices, writes
-from outgate.controller.eligibility import Beat, hear, is_ready
+from outgate.controller.eligibility import Beat, forgiven, hear, is_ready
 from outgate.controller.gateways import by_age, candidates, read_pools
 from outgate.controller.holding import claims_of
 from outgate.controller.ids import EgressKey, Ids, allocate_ids
@@ -84,18 +84,33 @@ def listen(
     """The heartbeats after a look at the tunnels. A follower listens too, so as to know at once."""
     tunnels = {name: tunnel for (_, name), tunnel in snapshot.tunnels.items()}
     news = [name for name in tunnels if name not in memory.beats]
-    listed = (g.status.node_list for g in snapshot.gateways.values()) if news else ()
     heard = hear(
         tunnels,
         beats=memory.beats,
-        silent=frozenset(
-            node.name for nodes in listed for node in nodes if node.reason == "AgentSilent"
-        ),
+        silent=_said_silent(snapshot) if news else frozenset(),
         age={name: now.age(tunnels[name].status.last_heartbeat_time) for name in news},
         now=now.mono,
         stale=settings.stale,
     )
     return MappingProxyType(heard)
+
+
+def take_over(
+    snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment
+) -> Mapping[str, Beat]:
+    """The heartbeats with which a new leader begins."""
+    heard = listen(snapshot, settings=settings, memory=memory, now=now)
+    return MappingProxyType(
+        forgiven(heard, silent=_said_silent(snapshot), now=now.mono, stale=settings.stale)
+    )
+
+
+def _said_silent(snapshot: Snapshot) -> frozenset[str]:
+    """The nodes that gateways' statuses say are silent."""
+    listed = (gateway.status.node_list for gateway in snapshot.gateways.values())
+    return frozenset(
+        node.name for nodes in listed for node in nodes if node.reason == "AgentSilent"
+    )
 
 
 def silent_nodes(beats: Mapping[str, Beat], *, settings: Settings, now: Moment) -> frozenset[str]:

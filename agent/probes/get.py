@@ -43,5 +43,6 @@ def get(target: str, *, patience: float, stop: Event) -> str:
 
 
 def _words(error: Exception) -> str:
-    """The same as long as the error is: urllib3 names the object and its address before it."""
-    return str(error).rpartition(">: ")[2].rpartition("): ")[2] or type(error).__name__
+    """What is wrong, without the object that urllib3 names before it."""
+    words = str(error).rpartition(">: ")[2].rpartition("): ")[2]
+    return words.removeprefix("Failed to establish a new connection: ") or type(error).__name__

@@ -3,7 +3,15 @@ import pytest
 from outgate.api.core import Node, NodeCondition, NodeSpec, NodeStatus
 from outgate.api.meta import ObjectMeta
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, EgressTunnelStatus, Fitness
-from outgate.controller.eligibility import CLOCK_SKEW, MESSAGE_MAX, Beat, hear, judge
+from outgate.controller.eligibility import (
+    CLOCK_SKEW,
+    GRACE,
+    MESSAGE_MAX,
+    Beat,
+    forgiven,
+    hear,
+    judge,
+)
 
 BEAT = "2026-01-01T00:00:00Z"
 
@@ -117,3 +125,12 @@ def test_first_sight_is_fresh_but_of_one_that_was_silent_or_is_ancient() -> None
 
 def test_agent_that_never_reported_has_no_heartbeat() -> None:
     assert heard("") is None
+
+
+def test_a_new_leader_gives_all_time_to_report_but_those_that_were_silent_before() -> None:
+    beats = {"late": Beat("t1", 10.0), "dead": Beat("t1", 10.0), "well": Beat("t2", 99.0)}
+    taken = forgiven(beats, silent=frozenset({"dead"}), now=100.0, stale=30.0)
+    assert taken["late"].seen + 30.0 == 100.0 + GRACE
+    assert (taken["dead"], taken["well"]) == (beats["dead"], beats["well"])
+    impatient = forgiven(beats, silent=frozenset(), now=100.0, stale=5.0)
+    assert impatient["late"].seen == 100.0

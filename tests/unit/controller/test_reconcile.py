@@ -398,3 +398,25 @@ def test_moves_are_counted_by_address_and_held_ones_shown(cluster: Cluster) -> N
     (after,) = cluster.gateway().status.addresses
     assert after.node != entry.node
     assert after.epoch > entry.epoch
+
+
+def test_no_address_counts_as_lost_because_the_api_server_was_away(cluster: Cluster) -> None:
+    cluster.policies("web")
+    cluster.settle()
+    holder = cluster.gateway().status.addresses[0].node
+    leadership = Leadership()
+    cluster.controller = cluster.make(leadership=leadership)
+    cluster.settle()
+    leadership.leads = False  # nobody can renew the lease, no agent can report
+    for _ in range(6):
+        cluster.clock.now += 600
+        cluster.controller.step()
+    leadership.leads = True
+    cluster.settle()
+    assert cluster.gateway().status.addresses[0].node == holder
+    cluster.clock.now += 14
+    cluster.settle()
+    assert cluster.gateway().status.addresses[0].node == holder
+    cluster.clock.now += 2  # who still says nothing is silent
+    cluster.settle()
+    assert cluster.gateway().status.addresses[0].node == ""
