@@ -4,7 +4,7 @@ then so that the controller knows it is alive.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,11 +12,20 @@ from typing import Literal
 
 import structlog
 
+from outgate.agent.holding import Claim, Silence, fitness_of, holding_of
+from outgate.agent.probes.course import Verdict
 from outgate.agent.reconcile import State
 from outgate.agent.wake import Wakeup
 from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.meta import Condition
-from outgate.api.tunnel import NO_UNDERLAY, EgressTunnel, EgressTunnelStatus, Underlay
+from outgate.api.tunnel import (
+    NO_UNDERLAY,
+    EgressTunnel,
+    EgressTunnelStatus,
+    Fitness,
+    Holding,
+    Underlay,
+)
 from outgate.kube.api import Api
 from outgate.kube.errors import ApiError
 from outgate.vip.client import VipState
@@ -47,14 +56,22 @@ class Report:
     phase: Phase
     underlay: Underlay
     conditions: tuple[tuple[str, bool, str, str], ...]  # type, status, reason, message
+    holding: tuple[Holding, ...] = ()
+    fitness: tuple[Fitness, ...] = ()
 
 
-def report_of(state: State, vip: VipState | None) -> Report:
+def report_of(
+    state: State,
+    vip: VipState | None,
+    *,
+    holding: tuple[Holding, ...] = (),
+    fitness: tuple[Fitness, ...] = (),
+) -> Report:
     """What there is to say about the data path, and about the addresses if any are to be held."""
     conditions = [("Programmed", *_programmed(state))]
     if vip is not None:
         conditions.append(("Announcing", *_announcing(vip)))
-    return Report(_phase(state), _underlay(state), tuple(conditions))
+    return Report(_phase(state), _underlay(state), tuple(conditions), holding, fitness)
 
 
 def too_soon(state: State, *, before: str) -> bool:
@@ -93,6 +110,8 @@ def status_of(
         underlay=report.underlay,
         last_heartbeat_time=stamp,
         agent_version=agent,
+        holding=report.holding,
+        fitness=report.fitness,
         conditions=tuple(conditions),
     )
 
@@ -101,6 +120,8 @@ class Reporter:
     """Writes the status: a Task.
 
     state, vip: what to say, asked when it is said. tunnel: the object as it was last seen.
+    claims: what the vip process says that it holds; None while it says nothing.
+    fitness: of the gateways whose selector takes the node, by name.
     """
 
     name = "report"
@@ -114,7 +135,10 @@ class Reporter:
         vip: Callable[[], VipState | None],
         tunnel: Callable[[], EgressTunnel | None],
         heartbeat: float,
+        claims: Callable[[], Iterable[Claim] | None] = lambda: None,
+        fitness: Callable[[], Mapping[str, Verdict]] = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
         self._node = node
@@ -122,7 +146,11 @@ class Reporter:
         self._vip = vip
         self._tunnel = tunnel
         self._heartbeat = heartbeat
+        self._claims = claims
+        self._fitness = fitness
         self._clock = clock
+        self._monotonic = monotonic
+        self._silence = Silence(monotonic())
         self._wakeup = Wakeup()
         self._said: Report | None = None
         self._conditions: tuple[Condition, ...] | None = None
@@ -139,13 +167,13 @@ class Reporter:
     def run(self, stop: threading.Event) -> None:
         """Report until stopped. The last word stays: what is programmed goes on working."""
         self._wakeup.ask_on(stop, name=self.name)
-        due = time.monotonic()
+        due = self._monotonic()
         while not stop.is_set():
-            now = time.monotonic()
-            if now >= due or report_of(self._state(), self._vip()) != self._said:
+            now = self._monotonic()
+            if now >= due or self._report(self._state(), self._tunnel()) != self._said:
                 well = self.say()
                 due = now + (self._heartbeat if well else min(RETRY, self._heartbeat))
-            self._wakeup.wait(most=max(0.0, due - time.monotonic()))
+            self._wakeup.wait(most=max(0.0, due - self._monotonic()))
 
     def say(self) -> bool:
         """Write the status now, if there is anything to say; whether all is said.
@@ -159,7 +187,7 @@ class Reporter:
             return False
         if too_soon(state, before=self._said.phase if self._said else known.status.phase):
             return False
-        report = report_of(state, self._vip())
+        report = self._report(state, known)
         before = known.status.conditions if self._conditions is None else self._conditions
         status = status_of(report, before, now=self._clock(), agent=version("outgate"))
         try:
@@ -175,6 +203,21 @@ class Reporter:
             log.info("status written again")
         self._error, self._said, self._conditions = "", report, status.conditions
         return True
+
+    def _report(self, state: State, known: EgressTunnel | None) -> Report:
+        before = known.status.holding if known is not None else ()
+        if self._said is not None:
+            before = self._said.holding
+        claims = self._claims()
+        self._silence = self._silence.after(claims is not None, now=self._monotonic())
+        return report_of(
+            state,
+            self._vip(),
+            holding=holding_of(
+                claims, before=before, silent=self._silence.lasted(self._monotonic())
+            ),
+            fitness=fitness_of(self._fitness()),
+        )
 
 
 def _phase(state: State) -> Phase:

@@ -59,6 +59,7 @@ PRESENTATIONS: Mapping[str, Presentation] = {
             Column("Free IPv6", ".status.ipUsage.ipv6Free", "integer", wide=True),
             Column("Default", ".spec.clusterDefault", "boolean"),
             _condition("Ready"),
+            _condition("Held"),
             Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
             _AGE,
         ),

@@ -8,6 +8,7 @@ from msgspec import Meta
 from outgate.api.cel import Family, Rule, checked, covers, is_address, no_duplicates, say
 from outgate.api.meta import ADDRESS_LENGTH, NAME_MAX, Conditions, LabelSelector, ObjectMeta, Wire
 from outgate.api.netrules import any_entry, egress_address, pool_entry
+from outgate.api.probes import HealthProbes
 
 POOL_ENTRIES_MAX = 64
 NODES_MAX = 1024
@@ -121,6 +122,21 @@ class EgressGatewaySpec(Wire, frozen=True, kw_only=True):
         bool,
         Meta(description="Serve policies that name no gateway, where their namespace names none."),
     ] = False
+    failback: Annotated[
+        bool,
+        Meta(
+            description="A node that comes, or comes back, takes its fair share of the addresses "
+            "from the others. Otherwise addresses stay where they are until their node fails."
+        ),
+    ] = False
+    health_probes: Annotated[
+        HealthProbes | None,
+        Meta(
+            description="What a node must reach to hold addresses; left out, nothing is probed. "
+            "A target that all nodes lose at once takes the addresses from all: list several, of "
+            "different owners."
+        ),
+    ] = None
 
 
 class GatewayNode(Wire, frozen=True, kw_only=True):
@@ -135,13 +151,16 @@ class GatewayNode(Wire, frozen=True, kw_only=True):
 class EgressAddress(Wire, frozen=True, kw_only=True):
     """An egress IP in use: the 16-bit egress id that the mesh carries for it, and its holder.
 
+    `node` is the one that claimed it at the highest `epoch` of all that still report; empty while
+    none does. Then matched traffic is dropped, and `epoch` is the last one that was seen.
     `address` is empty for the one entry that stands for "the gateway node's own address"
-    (`useNodeIP`). `node` is empty while no node is eligible: matched traffic is then dropped.
+    (`useNodeIP`): nobody has to claim that, so its node is assigned, and it has no epoch.
     """
 
     address: Annotated[str, Meta(max_length=45)]
     id: Annotated[int, Meta(ge=1, le=65534)]
     node: Annotated[str, Meta(max_length=NAME_MAX)] = ""
+    epoch: Annotated[int, Meta(ge=0)] = 0
 
 
 class PoolUsage(Wire, frozen=True, kw_only=True, omit_defaults=False):

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from outgate.api.cel import Rule, checked, say
-from outgate.api.meta import Conditions, ObjectMeta, Wire
+from outgate.api.gateway import ADDRESSES_MAX
+from outgate.api.meta import NAME_MAX, Conditions, ObjectMeta, Wire
 from outgate.api.netrules import plain_address
 from outgate.api.view import INDEX_MAX
 
@@ -55,13 +56,43 @@ NO_UNDERLAY = Underlay()
 """The one that is left out on the wire: see `outgate.api.policy.NO_EIP`."""
 
 
+GATEWAYS_MAX = 1024
+
+
+class Holding(Wire, frozen=True, kw_only=True):
+    """Egress IPs that the node claimed together and holds, at this epoch of their gateway.
+
+    Each claim of a gateway's addresses has a higher epoch than all before it.
+    """
+
+    gateway: Annotated[str, Meta(max_length=NAME_MAX)]
+    epoch: Annotated[int, Meta(ge=0)]
+    addresses: Annotated[
+        tuple[Annotated[str, Meta(max_length=45)], ...], Meta(max_length=ADDRESSES_MAX)
+    ]
+
+
+class Fitness(Wire, frozen=True, kw_only=True):
+    """Whether the node can serve a gateway: its uplink is up, and its health probes pass."""
+
+    gateway: Annotated[str, Meta(max_length=NAME_MAX)]
+    fit: bool
+    reason: Annotated[str, Meta(max_length=64)] = ""
+    message: Annotated[str, Meta(max_length=512)] = ""
+
+
 class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
-    """What the node's agent reports."""
+    """What the node's agent reports.
+
+    `holding`: as its vip process says. `fitness`: of the gateways whose selector takes the node.
+    """
 
     phase: Literal["Pending", "Ready", "Failed"] = "Pending"
     underlay: Underlay = NO_UNDERLAY
     last_heartbeat_time: Annotated[str, Meta(max_length=64)] = ""
     agent_version: Annotated[str, Meta(max_length=64)] = ""
+    holding: Annotated[tuple[Holding, ...], Meta(max_length=ADDRESSES_MAX)] = ()
+    fitness: Annotated[tuple[Fitness, ...], Meta(max_length=GATEWAYS_MAX)] = ()
     conditions: Conditions = ()
 
 

@@ -8,10 +8,26 @@ from outgate.api.core import Node
 from outgate.api.gateway import GatewayNode
 from outgate.api.tunnel import EgressTunnel
 
-Reason = Literal["", "Deleting", "NotReady", "Cordoned", "NoTunnel", "AgentNotReady", "AgentSilent"]
+Reason = Literal[
+    "",
+    "Deleting",
+    "NotReady",
+    "Cordoned",
+    "NoTunnel",
+    "AgentNotReady",
+    "AgentSilent",
+    "Unfit",
+]
+
+MESSAGE_MAX = 512
+"""Characters that the API takes of a node's message."""
 
 CLOCK_SKEW = 300.0
 """Seconds that a node's clock may be off before its first heartbeat that we see is disbelieved."""
+
+GRACE = 15.0
+"""Seconds that agents have to report to a new leader: they beat every 10 s, and try again every 2
+s while the API server is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +60,26 @@ class Verdict:
             name=self.node,
             status="Ready" if self.eligible else "NotReady",
             reason=self.reason,
-            message=self.message,
+            message=self.message[:MESSAGE_MAX],
         )
 
 
-def judge(node: Node, *, tunnel: EgressTunnel | None, silent: bool, unmarked: str = "") -> Verdict:
-    """Whether this candidate may hold addresses; the first reason that applies is given.
+def judge(
+    node: Node, *, gateway: str, tunnel: EgressTunnel | None, silent: bool, unmarked: str = ""
+) -> Verdict:
+    """Whether this candidate may hold the gateway's addresses; the first reason that applies.
 
     `silent`: its agent's heartbeat is stale. `unmarked`: why no mark could be given, if so.
     """
     reason, message = next(
-        _objections(node, tunnel=tunnel, silent=silent, unmarked=unmarked), ("", "")
+        _objections(node, gateway=gateway, tunnel=tunnel, silent=silent, unmarked=unmarked),
+        ("", ""),
     )
     return Verdict(node.metadata.name, reason, message)
 
 
 def _objections(
-    node: Node, *, tunnel: EgressTunnel | None, silent: bool, unmarked: str
+    node: Node, *, gateway: str, tunnel: EgressTunnel | None, silent: bool, unmarked: str
 ) -> Iterator[tuple[Reason, str]]:
     if node.metadata.deletion_timestamp is not None:
         yield "Deleting", "the node is being deleted"
@@ -77,6 +96,10 @@ def _objections(
         yield "AgentSilent", "the node's agent has stopped reporting"
     if tunnel.status.phase != "Ready":
         yield "AgentNotReady", f"the node's agent reports {tunnel.status.phase}"
+    for fitness in tunnel.status.fitness:
+        if fitness.gateway == gateway and not fitness.fit:
+            why = ": ".join(filter(None, (fitness.reason, fitness.message)))
+            yield "Unfit", why or "the node's agent says that it cannot serve the gateway"
 
 
 def is_ready(node: Node) -> bool:
@@ -112,3 +135,18 @@ def hear(
         else:
             heard[name] = Beat(value, now)
     return heard
+
+
+def forgiven(
+    beats: Mapping[str, Beat], *, silent: frozenset[str], now: float, stale: float
+) -> dict[str, Beat]:
+    """The heartbeats as a new leader takes them: nobody falls silent for another `GRACE`.
+
+    Where nobody could lead, the API server was away, and nobody could report either: an address
+    must not count as lost for that. Those in `silent` (the last leader's verdict) stay silent.
+    """
+    least = now - max(0.0, stale - GRACE)
+    return {
+        name: beat if name in silent or beat.seen >= least else Beat(beat.value, least)
+        for name, beat in beats.items()
+    }

@@ -85,13 +85,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """An Event about an object."""
+    """An Event about an object. count: how many addresses it is about, if it tells of a move."""
 
     kind: Kind[Any]
     regarding: HasMetadata
     type: Level
     reason: str
     message: str
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ Idempotent: from a snapshot that shows all its writes done, nothing is to be wri
 what is allocated follows from the objects that exist and what their statuses record, so no
 deletion can be trapped, and a restart or a new leader goes on where the last one was.
 
+Who holds an address is not decided here but by the gateway nodes; their agents' reports say it.
+
 Served before shown, shown before withdrawn: an address that a policy's status shows keeps its id,
 and a node that a gateway's status shows as a holder keeps its mark, until the status says other.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
@@ -20,8 +22,9 @@ from outgate.api.match import cluster_default
 from outgate.api.policy import AnyPolicy
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller import policies, serving, slices, writes
-from outgate.controller.eligibility import Beat, hear
+from outgate.controller.eligibility import Beat, forgiven, hear, is_ready
 from outgate.controller.gateways import by_age, candidates, read_pools
+from outgate.controller.holding import claims_of
 from outgate.controller.ids import EgressKey, Ids, allocate_ids
 from outgate.controller.inside import inside_networks
 from outgate.controller.matching import PodIndex
@@ -29,6 +32,7 @@ from outgate.controller.model import Memory, Plan, Settings, Snapshot, Tell, Wri
 from outgate.controller.policies import Resolved
 from outgate.controller.serving import Served
 from outgate.controller.status import Moment
+from outgate.controller.telling import Known, complaints_of
 from outgate.controller.tunnels import Mesh, allocate_tunnels
 
 
@@ -62,7 +66,7 @@ def plan(snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment)
     urgent: tuple[Iterable[Write], ...] = (
         writes.tunnel_writes(nodes.mesh, nodes=snapshot.nodes, tunnels=snapshot.tunnels),
         _info_writes(snapshot, settings=settings, now=now),
-        _gateway_writes(egress, now=now),
+        _gateway_writes(snapshot, egress, beats=nodes.beats, now=now),
         (tell for key, tell in troubles.items() if key not in memory.told),
     )
     return Plan(
@@ -80,18 +84,33 @@ def listen(
     """The heartbeats after a look at the tunnels. A follower listens too, so as to know at once."""
     tunnels = {name: tunnel for (_, name), tunnel in snapshot.tunnels.items()}
     news = [name for name in tunnels if name not in memory.beats]
-    listed = (g.status.node_list for g in snapshot.gateways.values()) if news else ()
     heard = hear(
         tunnels,
         beats=memory.beats,
-        silent=frozenset(
-            node.name for nodes in listed for node in nodes if node.reason == "AgentSilent"
-        ),
+        silent=_said_silent(snapshot) if news else frozenset(),
         age={name: now.age(tunnels[name].status.last_heartbeat_time) for name in news},
         now=now.mono,
         stale=settings.stale,
     )
     return MappingProxyType(heard)
+
+
+def take_over(
+    snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment
+) -> Mapping[str, Beat]:
+    """The heartbeats with which a new leader begins."""
+    heard = listen(snapshot, settings=settings, memory=memory, now=now)
+    return MappingProxyType(
+        forgiven(heard, silent=_said_silent(snapshot), now=now.mono, stale=settings.stale)
+    )
+
+
+def _said_silent(snapshot: Snapshot) -> frozenset[str]:
+    """The nodes that gateways' statuses say are silent."""
+    listed = (gateway.status.node_list for gateway in snapshot.gateways.values())
+    return frozenset(
+        node.name for nodes in listed for node in nodes if node.reason == "AgentSilent"
+    )
 
 
 def silent_nodes(beats: Mapping[str, Beat], *, settings: Settings, now: Moment) -> frozenset[str]:
@@ -130,6 +149,9 @@ def _same_but_beat(old: EgressTunnel, new: EgressTunnel) -> bool:
         and old.metadata.creation_timestamp == new.metadata.creation_timestamp
         and old.status.phase == new.status.phase
         and old.status.underlay == new.status.underlay
+        and old.status.holding == new.status.holding
+        and old.status.fitness == new.status.fitness
+        and old.status.conditions == new.status.conditions
         and bool(old.status.last_heartbeat_time) == bool(new.status.last_heartbeat_time)
     )
 
@@ -181,32 +203,50 @@ def _egress(
     addresses: dict[str, list[str]] = {}
     for gateway, address in used:
         addresses.setdefault(gateway, []).append(address)
-    pairs = policies.pairs_of(resolved)
+    claims = claims_of(
+        snapshot.tunnels.values(), reporting=_reporting(snapshot, silent=nodes.silent)
+    )
+    complaints = complaints_of(snapshot.tunnels.values())
     served = tuple(
         serving.serve(
             gateway,
             read=pools[name],
             verdicts=serving.judge_all(
                 nodes.chosen[name],
+                gateway=name,
                 tunnels=snapshot.tunnels,
                 silent=nodes.silent,
                 unmarked=nodes.mesh.unmarked,
             ),
             addresses=addresses.get(name, ()),
-            pairs=pairs.get(name, {}),
+            claims=claims.get(name, {}),
+            complaints=complaints,
         )
         for name, gateway in ((gateway.metadata.name, gateway) for gateway in gateways)
     )
     return _Egress(resolved, served, ids, default)
 
 
-def _gateway_writes(egress: _Egress, *, now: Moment) -> list[Write]:
+def _reporting(snapshot: Snapshot, *, silent: Collection[str]) -> frozenset[str]:
+    """The nodes whose word on what they hold counts: Ready, and their agents report."""
+    return frozenset(
+        name for (_, name), node in snapshot.nodes.items() if name not in silent and is_ready(node)
+    )
+
+
+def _gateway_writes(
+    snapshot: Snapshot, egress: _Egress, *, beats: Mapping[str, Beat], now: Moment
+) -> list[Write]:
     due: list[Write] = []
+    known = Known(
+        nodes=frozenset(name for _, name in snapshot.nodes),
+        heard={name: now.mono - beat.seen for name, beat in beats.items()},
+    )
     for one in egress.served:
         status = serving.status_of(
             one, ids=egress.ids.of, short=egress.ids.short, default=egress.default, now=now
         )
-        due += serving.writes_of(one.gateway, status)
+        due += serving.writes_of(one, status, known=known)
     return due
 
 
@@ -217,10 +257,11 @@ def _policy_writes(
     due: list[Write] = []
     listed: list[Write] = []
     holders = {
-        (one.gateway.metadata.name, address): node
+        (one.gateway.metadata.name, address): hold.node
         for one in egress.served
-        for address, node in one.holders.items()
+        for address, hold in one.holders.items()
     }
+    idle = frozenset(one.gateway.metadata.name for one in egress.served if not one.eligible)
     index = PodIndex(snapshot.pods.values(), snapshot.namespaces)
     owned = slices.by_owner([*snapshot.slices.values(), *snapshot.cluster_slices.values()])
     for one in egress.resolved:
@@ -228,6 +269,7 @@ def _policy_writes(
         status = policies.status_of(
             one,
             holders=holders,
+            idle=idle,
             short=egress.ids.short,
             tunnels=snapshot.tunnels,
             matched=len(pods),

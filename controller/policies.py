@@ -14,11 +14,11 @@ from outgate.controller.gateways import PoolsRead
 from outgate.controller.ids import EgressKey
 from outgate.controller.ipam import Grant, Wish, allocate, wish_of
 from outgate.controller.model import Apply, Key, Level, Tell
-from outgate.controller.serving import some
-from outgate.controller.status import Finding, Moment, condition_of, conditions
+from outgate.controller.serving import NODE_IP
+from outgate.controller.status import Finding, Moment, condition_of, conditions, some
 
-NODE_IP = ""
-"""The address of the entry that stands for "the gateway node's own"."""
+NOT_HELD = "NotHeld"
+"""Reason of a policy that is not ready since no node holds its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,35 +126,25 @@ def still_shown(
                     yield status.gateway, text_of(address)
 
 
-def pairs_of(resolved: Iterable[Resolved]) -> dict[str, dict[str, set[str]]]:
-    """By gateway: each address's partners, of the other family, in the same policies."""
-    pairs: dict[str, dict[str, set[str]]] = {}
-    for entry in resolved:
-        for pair in entry.grant.pairs if entry.grant is not None else ():
-            match pair.addresses():
-                case (ipv4, ipv6):
-                    of = pairs.setdefault(entry.gateway, {})
-                    v4, v6 = text_of(ipv4), text_of(ipv6)
-                    of.setdefault(v4, set()).add(v6)
-                    of.setdefault(v6, set()).add(v4)
-    return pairs
-
-
 def status_of(
     entry: Resolved,
     *,
     holders: Mapping[EgressKey, str],
+    idle: Collection[str],
     short: Collection[EgressKey],
     tunnels: Mapping[Key, EgressTunnel],
     matched: int,
     now: Moment,
 ) -> PolicyStatus:
-    """The policy's status. `holders`: address in use → node; `short`: those without an id."""
+    """The policy's status. `holders`: address in use → node; `short`: those without an id.
+
+    `idle`: the gateways without an eligible node.
+    """
     policy, grant = entry.policy, entry.grant
     keys = [(entry.gateway, address) for address in entry.addresses]
     nodes = tuple(dict.fromkeys(filter(None, (holders.get(key, "") for key in keys))))
     found = (
-        _ready(entry, keys=keys, nodes=nodes, holders=holders, short=short),
+        _ready(entry, keys=keys, nodes=nodes, holders=holders, idle=idle, short=short),
         _allocated(entry),
     )
     generation = policy.metadata.generation
@@ -190,6 +180,7 @@ def _ready(
     keys: list[EgressKey],
     nodes: tuple[str, ...],
     holders: Mapping[EgressKey, str],
+    idle: Collection[str],
     short: Collection[EgressKey],
 ) -> Finding:
     def no(reason: str, message: str) -> Finding:
@@ -201,10 +192,17 @@ def _ready(
         return no(entry.grant.shortfall.reason, entry.grant.shortfall.message)
     if any(key in short for key in keys):
         return no("EgressIdsExhausted", "the cluster has no free egress id: use fewer addresses")
-    if any(not holders.get(key) for key in keys):
+    free = [address for gateway, address in keys if not holders.get((gateway, address))]
+    if free and entry.gateway in idle:
         return no(
             "NoEligibleNode",
             f"no node of gateway {entry.gateway} is eligible: its status.nodeList says why",
+        )
+    if free:
+        return no(
+            NOT_HELD,
+            f"no node says that it holds {some(free)}: condition Held of gateway {entry.gateway} "
+            "says why",
         )
     what = " and ".join(address or "the node's own address" for address in entry.addresses)
     if len(entry.grant.pairs) > 1:
@@ -236,7 +234,9 @@ def writes_of(policy: AnyPolicy, status: PolicyStatus) -> list[Apply]:
     before = condition_of(policy.status.conditions, "Ready")
     after = condition_of(status.conditions, "Ready")
     told: tuple[Tell, ...] = ()
-    if after is not None and (
+    if before is None and after is not None and after.reason == NOT_HELD:
+        pass  # nodes take new addresses within a second: no news yet
+    elif after is not None and (
         before is None or (before.status, before.reason) != (after.status, after.reason)
     ):
         level: Level = "Normal" if after.status == "True" else "Warning"

@@ -25,7 +25,14 @@ from outgate.controller.model import (
     Tell,
 )
 from outgate.controller.overlay import Overlay
-from outgate.controller.plan import listen, next_silence, only_heartbeats, plan, silent_nodes
+from outgate.controller.plan import (
+    listen,
+    next_silence,
+    only_heartbeats,
+    plan,
+    silent_nodes,
+    take_over,
+)
 from outgate.controller.status import Moment
 from outgate.controller.watched import KINDS, Watched
 from outgate.controller.writer import Writer
@@ -148,6 +155,9 @@ class Reconciler:
         metrics.LEADER.set(leading)
         if leading and not self._led:
             self._read_allocations(now)
+            seen = self._overlay.over(self._watched.snapshot(), now=now.mono)
+            beats = take_over(seen, settings=self._settings, memory=self._memory, now=now)
+            self._memory = replace(self._memory, beats=beats)
         elif not leading:
             beats = listen(
                 self._watched.snapshot(), settings=self._settings, memory=self._memory, now=now
@@ -174,6 +184,7 @@ class Reconciler:
             return True
         for field, kind in KINDS.items():
             metrics.OBJECTS.labels(kind.plural).set(len(getattr(snapshot, field)))
+        metrics.count_addresses(snapshot.gateways.values())
         with metrics.SECONDS.time():
             made = plan(snapshot, settings=self._settings, memory=self._memory, now=now)
             self._planning = self._clock() - now.mono

@@ -17,29 +17,44 @@ from outgate.controller.addresses import parse, text_of
 from outgate.controller.assign import assign
 from outgate.controller.eligibility import Verdict, judge
 from outgate.controller.gateways import PoolsRead
+from outgate.controller.holding import Hold, Holds, holds_of, moves
 from outgate.controller.ids import EgressKey
 from outgate.controller.ipam import FamilyPool
 from outgate.controller.model import Apply, Key, Level, Tell
-from outgate.controller.status import Finding, Moment, condition_of, conditions
+from outgate.controller.status import Finding, Moment, condition_of, conditions, some
+from outgate.controller.telling import Known, held, is_news, named, sentence
 
 INT64_MAX = 2**63 - 1  # the API's integer: a /64 has more addresses
-NAMED = 5
-"""How many objects a message names before it only counts."""
+MOVED = "Moved"
+"""Reason of the Events that tell of moves."""
+
+NODE_IP = ""
+"""The address of the entry that stands for "the gateway node's own"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A gateway: its pools, a verdict on each candidate, and the holder of each address in use."""
+    """A gateway: its pools, a verdict on each candidate, and the holder of each address in use.
+
+    complaints: what nodes say is wrong with holding addresses.
+    """
 
     gateway: EgressGateway
     read: PoolsRead
     verdicts: tuple[Verdict, ...]
-    holders: Mapping[str, str]
+    holders: Holds
+    complaints: Mapping[str, str]
+
+    @property
+    def eligible(self) -> bool:
+        """Whether any node may hold addresses."""
+        return any(verdict.eligible for verdict in self.verdicts)
 
 
 def judge_all(
     chosen: Iterable[Node],
     *,
+    gateway: str,
     tunnels: Mapping[Key, EgressTunnel],
     silent: Collection[str],
     unmarked: Mapping[str, str],
@@ -48,6 +63,7 @@ def judge_all(
     return tuple(
         judge(
             node,
+            gateway=gateway,
             tunnel=tunnels.get(("", node.metadata.name)),
             silent=node.metadata.name in silent,
             unmarked=unmarked.get(node.metadata.name, ""),
@@ -62,17 +78,21 @@ def serve(
     read: PoolsRead,
     verdicts: tuple[Verdict, ...],
     addresses: Collection[str],
-    pairs: Mapping[str, Collection[str]],
+    claims: Holds,
+    complaints: Mapping[str, str],
 ) -> Served:
-    """Assign the gateway's addresses in use to its eligible nodes."""
-    holders = assign(
-        addresses,
-        gateway=gateway.metadata.name,
-        eligible=[verdict.node for verdict in verdicts if verdict.eligible],
-        holders={entry.address: entry.node for entry in gateway.status.addresses},
-        pairs=pairs,
-    )
-    return Served(gateway, read, verdicts, holders)
+    """Find the holders of the gateway's addresses in use, by their claims.
+
+    The nodes' own address is nobody's claim: one of the eligible nodes is assigned.
+    """
+    before = gateway.status.addresses
+    holders = holds_of(addresses, claims=claims, before=before)
+    if NODE_IP in holders:
+        last = next((entry.node for entry in before if entry.address == NODE_IP), "")
+        eligible = [verdict.node for verdict in verdicts if verdict.eligible]
+        node = assign(gateway=gateway.metadata.name, eligible=eligible, before=last)
+        holders[NODE_IP] = Hold(0, node)
+    return Served(gateway, read, verdicts, holders, complaints)
 
 
 def status_of(
@@ -87,14 +107,18 @@ def status_of(
     gateway, pools = served.gateway, served.read.pools
     name = gateway.metadata.name
     addresses = tuple(
-        EgressAddress(address=address, id=ids[name, address], node=served.holders[address])
-        for address in sorted(served.holders, key=_order)
+        EgressAddress(address=address, id=ids[name, address], node=hold.node, epoch=hold.epoch)
+        for address, hold in sorted(served.holders.items(), key=lambda item: _order(item[0]))
         if (name, address) in ids
     )
     used = [address for text in served.holders if (address := parse(text)) is not None]
     numbers4 = [int(address) for address in used if address.version == 4]
     numbers6 = [int(address) for address in used if address.version == 6]
-    findings = [_ready(served), _valid(served, short=[key for key in short if key[0] == name])]
+    findings = [
+        _ready(served),
+        _valid(served, short=[key for key in short if key[0] == name]),
+        held(addresses, verdicts=served.verdicts, complaints=served.complaints),
+    ]
     if gateway.spec.cluster_default:
         findings.append(_default(name, default=default))
     return EgressGatewayStatus(
@@ -119,25 +143,23 @@ def status_of(
     )
 
 
-def writes_of(gateway: EgressGateway, status: EgressGatewayStatus) -> list[Apply]:
+def writes_of(served: Served, status: EgressGatewayStatus, *, known: Known) -> list[Apply]:
     """What to write, and to tell, when the gateway's status is to be `status`."""
+    gateway = served.gateway
     if status == gateway.status:
         return []
     told: list[Tell] = []
-    for type_ in ("Ready", "PoolsValid"):
+    for type_ in ("Ready", "PoolsValid", "Held"):
         before = condition_of(gateway.status.conditions, type_)
         after = condition_of(status.conditions, type_)
-        old = (before.status, before.reason) if before is not None else ("", "")
-        if after is None or old == (after.status, after.reason):
-            continue
-        if type_ != "Ready" and before is None and after.status == "True":
-            continue  # that nothing is wrong is no news
-        level: Level = "Normal" if after.status == "True" else "Warning"
-        told.append(Tell(EGRESS_GATEWAY, gateway, level, after.reason, after.message))
-    told += [
-        Tell(EGRESS_GATEWAY, gateway, "Normal", "Moved", message)
-        for message in _moves(gateway.status.addresses, status.addresses)
-    ]
+        if after is not None and is_news(before, after):
+            level: Level = "Normal" if after.status == "True" else "Warning"
+            told.append(Tell(EGRESS_GATEWAY, gateway, level, after.reason, after.message))
+    for move in moves(gateway.status.addresses, status.addresses):
+        words = sentence(move, verdicts=served.verdicts, known=known)
+        told.append(
+            Tell(EGRESS_GATEWAY, gateway, "Normal", MOVED, words, count=len(move.addresses))
+        )
     return [
         Apply(
             EGRESS_GATEWAY,
@@ -147,28 +169,6 @@ def writes_of(gateway: EgressGateway, status: EgressGatewayStatus) -> list[Apply
             events=tuple(told),
         )
     ]
-
-
-def _moves(before: Iterable[EgressAddress], after: Iterable[EgressAddress]) -> list[str]:
-    """One sentence for each pair of nodes between which addresses have moved."""
-    old = {entry.address: entry.node for entry in before}
-    moved: dict[tuple[str, str], list[str]] = {}
-    for entry in after:
-        source = old.get(entry.address, "")
-        if source and entry.node and source != entry.node:
-            what = entry.address or "the node's own address"
-            moved.setdefault((source, entry.node), []).append(what)
-    return [
-        f"{some(what)} moved from {source} to {target}"
-        for (source, target), what in sorted(moved.items())
-    ]
-
-
-def some(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
-    shown = ", ".join(sorted(names)[:NAMED])
-    more = len(names) - NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _ready(served: Served) -> Finding:
@@ -193,7 +193,7 @@ def _ready(served: Served) -> Finding:
 def _valid(served: Served, *, short: Collection[EgressKey]) -> Finding:
     problems = list(served.read.problems)
     if short:
-        which = some([address or "the node's own address" for _, address in short])
+        which = some([named(address) for _, address in short])
         problems.append(("EgressIdsExhausted", f"no free egress id for {which}"))
     if not problems:
         return Finding("PoolsValid", True, "Valid")

@@ -1,12 +1,15 @@
 """Conditions: what an object's status says about itself, and when that last changed. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from outgate.api.meta import Condition
 
 MESSAGE_MAX = 4096  # the API takes 32768 bytes; nobody reads that
+
+NAMED = 5
+"""How many objects a message names before it only counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +73,10 @@ def conditions(
 def condition_of(all_: Iterable[Condition], type_: str) -> Condition | None:
     """The condition of a type, if there is one."""
     return next((condition for condition in all_ if condition.type == type_), None)
+
+
+def some(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(sorted(names)[:NAMED])
+    more = len(names) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

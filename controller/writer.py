@@ -157,6 +157,8 @@ class Writer:
             message=event.message,
             component=MANAGER,
         )
+        if event.count:
+            metrics.MOVES.labels(event.regarding.metadata.name).inc(event.count)
 
     def _note(self, result: Result, watched: Snapshot) -> None:
         """Remember what became of a write."""

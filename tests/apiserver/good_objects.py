@@ -10,6 +10,7 @@ from apiserver.objects import (
     endpoint_slice,
     gateway,
     policy,
+    probing,
     requiring,
     selecting,
     tunnel,
@@ -38,6 +39,18 @@ GOOD: dict[str, Object] = {
     ),
     "a gateway without pools, for useNodeIP": gateway(),
     "the whole of IPv6 unicast, as a range": gateway(ipv6=["2001::-3fff:ffff::ffff"]),
+    "a ping": probing(icmp={"ips": ["203.0.113.7", "2001:db8::7"]}),
+    "a ping with times": probing(icmp={"ips": ["203.0.113.7"], "interval": 1, "timeout": 2}),
+    "a private router is outside enough": probing(icmp={"ips": ["10.0.0.1", "fd00::1"]}),
+    "both probes": probing(
+        icmp={"ips": ["203.0.113.7"]},
+        http={
+            "urls": ["https://probe.example.org/healthz?a=b", "http://[2001:db8::7]:8080/"],
+            "interval": 5,
+            "timeout": 20,
+        },
+    ),
+    "no probe, for charts": probing(),
     "a fixed address": policy(egressIP={"ipv4": "192.0.2.10", "ipv6": "2001:db8::10"}),
     "empty fixed addresses, for charts": policy(egressIP={"ipv4": "", "ipv6": ""}),
     "useNodeIP": policy(egressIP={"useNodeIP": True}),
@@ -81,6 +94,10 @@ LARGEST: dict[str, Object] = {
         reserved=[f"{_LONGEST6}:{n:02x}f0-{_LONGEST6}:{n:02x}f9" for n in range(64)],
         ipv4DefaultEIP="192.0.63.255",
         ipv6DefaultEIP=f"{_LONGEST6}:3fff",
+    ),
+    "probes": probing(
+        icmp={"ips": [f"{_LONGEST6}:{n:04x}" for n in range(8)], "interval": 600, "timeout": 3600},
+        http={"urls": [f"https://probe.example.org/{n}".ljust(512, "x") for n in range(8)]},
     ),
     "policy by labels": policy(
         name="p" * 63,

@@ -15,6 +15,12 @@ def gateway(*, selector: Any = None, **ippools: Any) -> Object:
     return _object("EgressGateway", "default", spec=spec)
 
 
+def probing(**health_probes: Any) -> Object:
+    """An EgressGateway with these `healthProbes`."""
+    spec: Object = {"nodeSelector": {"selector": {}}, "healthProbes": health_probes}
+    return _object("EgressGateway", "default", spec=spec)
+
+
 def policy(*, name: str = "test", applied_to: Any = None, **spec: Any) -> Object:
     """An EgressPolicy for the visitor pods, or for those of `applied_to`."""
     chosen = {"podSelector": VISITORS} if applied_to is None else applied_to

@@ -1,9 +1,11 @@
 """The agent's report as a real API server takes it: valid by the CRD, and the agent's alone."""
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import pytest
 
+from outgate.agent.probes.course import FIT, Verdict
 from outgate.agent.reconcile import State
 from outgate.agent.report import Reporter
 from outgate.api.kinds import EGRESS_TUNNEL
@@ -44,3 +46,44 @@ def test_every_phase_is_accepted_and_the_spec_is_left_alone(client: Client) -> N
     assert (found.status.phase, found.status.underlay.ipv4) == ("Ready", "192.0.2.1")
     assert [one.type for one in found.status.conditions] == ["Programmed", "Announcing"]
     assert (found.spec.index, found.spec.ipv4) == (1, "198.18.192.1")
+
+
+@dataclass(frozen=True)
+class Claim:
+    gateway: str
+    epoch: int
+    addresses: tuple[IPv4Address, ...]
+
+
+@pytest.mark.usefixtures("crds")
+def test_thousands_of_held_addresses_and_every_fitness_are_accepted_and_taken_back(
+    client: Client,
+) -> None:
+    client.apply(EGRESS_TUNNEL, "node-a", {"spec": SPEC}, manager="outgate-controller")
+    many = tuple(IPv4Address("198.18.0.0") + number for number in range(16384))
+    claims = [(Claim("gw", 7, many[:8000]), Claim("gw", 9, many[8000:])), ()]
+    verdicts = [{"gw": Verdict(False, "ProbesFailed", "m" * 600), "other": FIT}, {}]
+    reporter = Reporter(
+        client,
+        node="node-a",
+        state=lambda: State(programmed=True, waiting="", underlay=UNDERLAY),
+        vip=lambda: None,
+        tunnel=lambda: client.get(EGRESS_TUNNEL, "node-a"),
+        heartbeat=10.0,
+        claims=lambda: claims[0],
+        fitness=lambda: verdicts[0],
+    )
+    assert reporter.say()
+    found = client.get(EGRESS_TUNNEL, "node-a")
+    assert found is not None
+    assert [len(one.addresses) for one in found.status.holding] == [8000, 8384]
+    assert [(one.gateway, one.fit) for one in found.status.fitness] == [
+        ("gw", False),
+        ("other", True),
+    ]
+    claims.pop(0)
+    verdicts.pop(0)
+    assert reporter.say()
+    found = client.get(EGRESS_TUNNEL, "node-a")
+    assert found is not None
+    assert (found.status.holding, found.status.fitness) == ((), ())

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 from apiserver.admission import Admission
 from apiserver.bad_objects import BAD, Bad
+from apiserver.bad_probes import PROBES
 from apiserver.good_objects import GOOD, LARGEST
 from apiserver.objects import Object, gateway
 
@@ -20,7 +21,7 @@ def admission(inside: None) -> Admission:
     return Admission.connect()
 
 
-@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.what)
+@pytest.mark.parametrize("bad", (*BAD, *PROBES), ids=lambda bad: bad.what)
 def test_it_is_refused_with_what_would_be_right(admission: Admission, bad: Bad) -> None:
     refusal = admission.refusal(bad.object)
     assert [word for word in bad.words if word not in refusal] == [], refusal

@@ -3,16 +3,19 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
 import pytest
 
+from outgate.agent import holding
+from outgate.agent.probes.course import Verdict
 from outgate.agent.reconcile import State
 from outgate.agent.report import PATIENCE, Reporter, report_of, status_of, too_soon
 from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.meta import ObjectMeta
-from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec
+from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, Holding
 from outgate.kube.errors import ApiUnavailable
 from outgate.kube.fake import FakeApi
 from outgate.tunnel.underlay import Underlay
@@ -178,3 +181,82 @@ def _eventually(true: Callable[[], bool], *, within: float = 5.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "not in time"
         threading.Event().wait(0.005)
+
+
+@dataclass(frozen=True)
+class Claim:
+    gateway: str
+    epoch: int
+    addresses: tuple[IPv4Address, ...]
+
+
+class Vip:
+    """What the vip process says it holds, as time passes."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.now = 1000.0
+        self.claims: tuple[Claim, ...] | None = None
+        self.verdicts: dict[str, Verdict] = {}
+        self.reporter = self.restarted(api)
+
+    def restarted(self, api: FakeApi) -> Reporter:
+        return Reporter(
+            api,
+            node="node-a",
+            state=lambda: READY,
+            vip=lambda: None,
+            tunnel=lambda: api.get(EGRESS_TUNNEL, "node-a"),
+            heartbeat=60.0,
+            claims=lambda: self.claims,
+            fitness=lambda: self.verdicts,
+            monotonic=lambda: self.now,
+        )
+
+
+def test_what_is_held_and_what_may_be_is_reported() -> None:
+    api = server()
+    vip = Vip(api)
+    vip.claims = (Claim("gw", 7, (IPv4Address("203.0.113.7"),)),)
+    vip.verdicts = {"gw": Verdict(False, "UplinkDown", "the uplink eth0 is down")}
+    assert vip.reporter.say()
+    status = tunnel(api).status
+    assert status.holding == (Holding(gateway="gw", epoch=7, addresses=("203.0.113.7",)),)
+    assert [(one.gateway, one.fit, one.reason) for one in status.fitness] == [
+        ("gw", False, "UplinkDown")
+    ]
+
+
+def test_while_the_vip_process_is_restarted_the_report_keeps_what_it_held() -> None:
+    api = server()
+    vip = Vip(api)
+    vip.claims = (Claim("gw", 7, (IPv4Address("203.0.113.7"),)),)
+    vip.reporter.say()
+    held = tunnel(api).status.holding
+    vip.claims = None
+    for new in (False, True):
+        reporter = vip.restarted(api) if new else vip.reporter
+        reporter.say()
+        assert tunnel(api).status.holding == held
+        vip.now += holding.PATIENCE
+        reporter.say()
+        assert tunnel(api).status.holding == ()
+        vip.claims = (Claim("gw", 7, (IPv4Address("203.0.113.7"),)),)
+        reporter.say()
+        assert tunnel(api).status.holding == held
+        vip.claims = None
+
+
+def test_a_claim_is_reported_at_once() -> None:
+    api = server()
+    vip = Vip(api)
+    vip.claims = ()
+    stop = threading.Event()
+    thread = threading.Thread(target=vip.reporter.run, args=(stop,), daemon=True)
+    thread.start()
+    _eventually(lambda: tunnel(api).status.phase == "Ready")
+    vip.claims = (Claim("gw", 7, (IPv4Address("203.0.113.7"),)),)
+    vip.reporter.changed()
+    _eventually(lambda: tunnel(api).status.holding != ())
+    stop.set()
+    thread.join(5.0)
+    assert not thread.is_alive()

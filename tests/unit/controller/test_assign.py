@@ -7,38 +7,23 @@ MANY = [f"198.51.100.{number}" for number in range(1, 241)]
 
 
 def test_addresses_spread_over_the_nodes() -> None:
-    spread = Counter(assign(MANY, gateway="gw", eligible=NODES, holders={}, pairs={}).values())
+    spread = Counter(heir("gw", address, tuple(NODES)) for address in MANY)
     assert all(50 < count < 110 for count in spread.values())
 
 
-def test_heirs_of_a_lost_node_are_all_the_others() -> None:
-    before = assign(MANY, gateway="gw", eligible=NODES, holders={}, pairs={})
-    after = assign(MANY, gateway="gw", eligible=NODES[1:], holders=before, pairs={})
-    heirs = Counter(after[address] for address, node in before.items() if node == "node-a")
-    assert min(heirs["node-b"], heirs["node-c"]) > 15
-
-
-def test_holder_that_stays_eligible_keeps_its_address() -> None:
-    holders = dict.fromkeys(MANY, "node-b")
-    assert assign(MANY, gateway="gw", eligible=NODES, holders=holders, pairs={}) == holders
-
-
-def test_no_eligible_node_is_no_holder() -> None:
-    assert assign(MANY[:1], gateway="gw", eligible=[], holders={}, pairs={}) == {MANY[0]: ""}
-
-
-def test_pair_goes_to_one_node() -> None:
-    pairs = {"192.0.2.1": {"2001:db8::1"}, "2001:db8::1": {"192.0.2.1"}}
-    got = assign(pairs, gateway="gw", eligible=NODES, holders={}, pairs=pairs)
-    assert len(set(got.values())) == 1
-
-
-def test_new_address_goes_to_the_node_that_holds_its_pair() -> None:
-    pairs = {"192.0.2.1": {"2001:db8::1"}, "2001:db8::1": {"192.0.2.1"}}
+def test_a_node_that_stays_eligible_keeps_standing_for_the_gateway() -> None:
     for node in NODES:
-        holders = {"2001:db8::1": node}
-        got = assign(pairs, gateway="gw", eligible=NODES, holders=holders, pairs=pairs)
-        assert got["192.0.2.1"] == node
+        assert assign(gateway="gw", eligible=NODES, before=node) == node
+
+
+def test_another_node_stands_for_the_gateway_when_the_last_one_may_not() -> None:
+    assert assign(gateway="gw", eligible=NODES[1:], before="node-a") in NODES[1:]
+    assert assign(gateway="gw", eligible=[], before="node-a") == ""
+
+
+def test_the_order_of_the_nodes_does_not_matter() -> None:
+    chosen = {assign(gateway="gw", eligible=nodes, before="") for nodes in (NODES, NODES[::-1])}
+    assert len(chosen) == 1
 
 
 def test_two_gateways_choose_each_their_own_node() -> None:

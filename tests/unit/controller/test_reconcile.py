@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from unit.controller.world import GATEWAY_LABELS, World
 
 from outgate.api.gateway import EgressGateway
@@ -122,11 +123,21 @@ class Cluster:
             self.world.beat(tunnel.metadata.name)
         self.put(EGRESS_TUNNEL)
 
-    def settle(self, passes: int = 10) -> None:
+    def settle(self, passes: int = 20) -> None:
         for _ in range(passes):
-            if self.controller.step():
+            if self.controller.step() and not self.claim():
                 return
         raise AssertionError("never settles")
+
+    def claim(self) -> bool:
+        """The gateway nodes take what is free, and report it; whether there was anything."""
+        for kind in (EGRESS_GATEWAY, EGRESS_TUNNEL):
+            for value in self.api.list(kind)[0]:
+                self.world.put(kind, value)
+        changed = self.world.claim()
+        if changed:
+            self.put(EGRESS_TUNNEL)
+        return changed
 
     def policy(self, name: str) -> EgressPolicy:
         found = self.api.get(EGRESS_POLICY, name, namespace="shop")
@@ -210,7 +221,7 @@ def test_refused_write_holds_up_no_other_and_is_tried_again(cluster: Cluster) ->
     cluster.api.fail("apply", ApiRefused("not valid", status=422))  # the gateway's status
     cluster.controller.step()
     assert not cluster.gateway().status.addresses
-    assert ready(cluster.policy("web")) == "Assigned"
+    assert ready(cluster.policy("web")) == "NotHeld"
     assert cluster.controller.ready()
     cluster.clock.now += 2
     cluster.settle()
@@ -245,6 +256,7 @@ def test_interrupted_after_any_write_it_converges(lost: bool) -> None:
         while not cluster.controller.step():
             cluster.clock.now += 10
         assert cluster.controller.ready()
+        cluster.settle()
         assert ready(cluster.policy("a")) == ready(cluster.policy("b")) == "Assigned"
         assert len(cluster.api.list(EGRESS_ENDPOINT_SLICE)[0]) == 2
         assert len(cluster.gateway().status.addresses) == 1
@@ -363,3 +375,48 @@ def test_candidate_nodes_are_those_of_the_selector(cluster: Cluster) -> None:
     cluster.api.put(NODE, plain)
     cluster.settle()
     assert [n.name for n in cluster.gateway().status.node_list] == ["node-2"]
+
+
+def test_moves_are_counted_by_address_and_held_ones_shown(cluster: Cluster) -> None:
+    def moved() -> float:
+        value = REGISTRY.get_sample_value("outgate_controller_moves_total", {"gateway": "gw"})
+        return value or 0.0
+
+    def addresses(held: str) -> float | None:
+        labels = {"gateway": "gw", "held": held}
+        return REGISTRY.get_sample_value("outgate_controller_addresses", labels)
+
+    cluster.policies("web")
+    cluster.settle()
+    before = moved()
+    assert (addresses("true"), addresses("false")) == (1, 0)
+    (entry,) = cluster.gateway().status.addresses
+    cluster.world.node(entry.node, cordoned=True)
+    cluster.put(NODE)
+    cluster.settle()
+    assert moved() == before + 1
+    (after,) = cluster.gateway().status.addresses
+    assert after.node != entry.node
+    assert after.epoch > entry.epoch
+
+
+def test_no_address_counts_as_lost_because_the_api_server_was_away(cluster: Cluster) -> None:
+    cluster.policies("web")
+    cluster.settle()
+    holder = cluster.gateway().status.addresses[0].node
+    leadership = Leadership()
+    cluster.controller = cluster.make(leadership=leadership)
+    cluster.settle()
+    leadership.leads = False  # nobody can renew the lease, no agent can report
+    for _ in range(6):
+        cluster.clock.now += 600
+        cluster.controller.step()
+    leadership.leads = True
+    cluster.settle()
+    assert cluster.gateway().status.addresses[0].node == holder
+    cluster.clock.now += 14
+    cluster.settle()
+    assert cluster.gateway().status.addresses[0].node == holder
+    cluster.clock.now += 2  # who still says nothing is silent
+    cluster.settle()
+    assert cluster.gateway().status.addresses[0].node == ""

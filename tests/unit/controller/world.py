@@ -45,7 +45,8 @@ from outgate.api.policy import (
     EgressPolicy,
     EgressPolicySpec,
 )
-from outgate.api.tunnel import EgressTunnelStatus, Underlay
+from outgate.api.tunnel import Fitness, Holding, Underlay
+from outgate.controller.assign import heir
 from outgate.controller.model import Apply, Delete, Memory, Plan, Settings, Snapshot, Tell, Write
 from outgate.controller.plan import plan
 from outgate.controller.status import Moment
@@ -82,6 +83,7 @@ class World:
     )
     told: list[Tell] = field(default_factory=list)
     _count: int = 0
+    _epoch: int = 0
 
     def now(self) -> Moment:
         return Moment(self.seconds, START + timedelta(seconds=self.seconds))
@@ -111,12 +113,78 @@ class World:
             self.perform(write)
         return made
 
-    def settle(self, passes: int = 8) -> "World":
-        """Passes until nothing is to be written."""
+    def settle(self, passes: int = 12) -> "World":
+        """Passes, and gateway nodes that take addresses, until nothing is to be done."""
         for _ in range(passes):
-            if not list(self.step().writes()):
+            written = list(self.step().writes())
+            if not self.claim() and not written:
                 return self
         raise AssertionError(f"still writing after {passes} passes")
+
+    def claim(self) -> bool:
+        """What the gateway nodes' vip processes do: each address to one node; whether any moved.
+
+        A holder that may stay does; else the heir claims, and whoever is alive hears of it.
+        """
+        changed = False
+        for (_, name), gateway in self.objects["gateways"].items():
+            eligible = tuple(n.name for n in gateway.status.node_list if n.status == "Ready")
+            wanted = {e.address: e.node for e in gateway.status.addresses if e.address}
+            free = {a for a, node in wanted.items() if node not in eligible} if eligible else set()
+            for node, old in self.claims(name).items():
+                kept = {a: e for a, e in old.items() if a in wanted and a not in free}
+                changed |= kept != old and self.hold(node, name, kept)
+            heirs = {address: heir(name, address, eligible) for address in free}
+            for node in set(heirs.values()):
+                self._epoch += 1
+                taken = {a: self._epoch for a, its in heirs.items() if its == node}
+                kept = self.claims(name).get(node, {})
+                changed |= self.hold(node, name, kept | taken)
+        return changed
+
+    def claims(self, gateway: str = "gw") -> dict[str, dict[str, int]]:
+        """Node → address → epoch, as the agents have reported."""
+        return {
+            node: {
+                address: claim.epoch
+                for claim in tunnel.status.holding
+                if claim.gateway == gateway
+                for address in claim.addresses
+            }
+            for (_, node), tunnel in self.objects["tunnels"].items()
+        }
+
+    def hold(self, node: str, gateway: str, claims: Mapping[str, int]) -> bool:
+        """The node's agent reports that it holds these addresses (address → epoch); True.
+
+        Nothing else of its report changes, nor its time.
+        """
+        tunnel = self.objects["tunnels"]["", node]
+        others = [c for c in tunnel.status.holding if c.gateway != gateway]
+        epochs = sorted(set(claims.values()))
+        mine = [
+            Holding(
+                gateway=gateway,
+                epoch=epoch,
+                addresses=tuple(sorted(a for a, its in claims.items() if its == epoch)),
+            )
+            for epoch in epochs
+        ]
+        status = msgspec.structs.replace(tunnel.status, holding=(*others, *mine))
+        self.put(EGRESS_TUNNEL, msgspec.structs.replace(tunnel, status=status))
+        return True
+
+    def unfit(self, node: str, *, gateway: str = "gw", message: str = "") -> None:
+        """The node's agent reports that it is unfit to serve the gateway; without words, fit."""
+        tunnel = self.objects["tunnels"]["", node]
+        fitness = Fitness(
+            gateway=gateway,
+            fit=not message,
+            reason="ProbesFailed" if message else "",
+            message=message,
+        )
+        status = msgspec.structs.replace(tunnel.status, fitness=(fitness,))
+        self.put(EGRESS_TUNNEL, msgspec.structs.replace(tunnel, status=status))
 
     def restart(self) -> None:
         """Forget what no object records."""
@@ -207,8 +275,9 @@ class World:
         for name in names or [name for _, name in self.objects["tunnels"]]:
             tunnel = self.objects["tunnels"]["", name]
             number = int(name.rpartition("-")[2]) if name.rpartition("-")[2].isdigit() else 1
-            status = EgressTunnelStatus(
-                phase=phase,  # type: ignore[arg-type]
+            status = msgspec.structs.replace(
+                tunnel.status,
+                phase=phase,
                 underlay=Underlay(
                     interface="eth0",
                     ipv4=f"192.0.2.{number}",
