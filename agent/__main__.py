@@ -174,7 +174,7 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
             port=settings.http_port,
             dead=supervisor.dead,
             unready=unready,
-            checks={"programmed": reconciler.unready},
+            checks={"programmed": reconciler.unready, "probes": parts.unfit},
             pages=parts.pages,
         )
     )

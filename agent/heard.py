@@ -1,11 +1,24 @@
 """What the vip process has said of who holds what, worked out once for each new report."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
 
 from outgate.agent.holders import NOTHING_SAID, Claims
 from outgate.agent.vip_word import claims_of
+from outgate.api.view import IPAddress
 from outgate.vip.client import VipState
 from outgate.vip.protocol import Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Addresses of a gateway that this node claimed together, at this epoch."""
+
+    gateway: str
+    epoch: int
+    addresses: tuple[IPAddress, ...]
+
 
 Said = tuple[tuple[Claimed, ...], tuple[Claimed, ...]]
 
@@ -28,6 +41,16 @@ class Heard:
             return False
         self._said, self._claims = said, claims_of(report)
         return True
+
+    def own(self) -> tuple[Claim, ...] | None:
+        """What this node has claimed; None while the vip process says nothing."""
+        state = self._state()
+        if not state.connected or state.report is None or not state.report.seq:
+            return None
+        return tuple(
+            Claim(one.gateway, one.epoch, tuple(map(ip_address, one.addresses)))
+            for one in state.report.claims
+        )
 
     def claims(self) -> Claims:
         """What was said last."""

@@ -253,5 +253,5 @@ def _announcing(vip: VipState) -> tuple[bool, str, str]:
         return False, "NotHeld", "; ".join(vip.problems)[:MESSAGE_MAX]
     if not vip.settled:
         return False, "Pending", "the vip process has not answered yet"
-    held = len(vip.held)
+    held = sum(len(one.addresses) for one in vip.report.claims) if vip.report else 0
     return True, "Held", f"{held} address{'' if held == 1 else 'es'} held and announced"

@@ -14,6 +14,8 @@ from outgate.agent.others import observe
 from outgate.agent.plan_page import PlanPage
 from outgate.agent.port_watch import PortWatch
 from outgate.agent.prerequisites import missing
+from outgate.agent.probes.prober import Prober
+from outgate.agent.probes.wanted import failed, wanted
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.report import Reporter
 from outgate.agent.stores import Stores
@@ -34,13 +36,15 @@ log = structlog.get_logger("outgate.agent")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The agent's tasks; the reconciler among them; counts; the rules' last plan; pages."""
+    """The agent's tasks; the reconciler among them; counts; the rules' last plan; pages; which
+    gateways' probes fail, in words."""
 
     tasks: tuple[Task, ...]
     reconciler: Reconciler
     traffic: metrics.TrafficMetrics
     planned: Callable[[], Planned | None]
     pages: Mapping[str, Page]
+    unfit: Callable[[], str]
 
 
 def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], object]) -> Parts:
@@ -70,6 +74,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
     def announcing() -> VipState | None:
         return vip.state() if vip.asked() else None
 
+    prober = Prober()
     reporter = Reporter(
         api,
         node=settings.node,
@@ -77,7 +82,23 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         vip=announcing,
         tunnel=lambda: stores.tunnels.get(settings.node),
         heartbeat=settings.heartbeat,
+        claims=heard.own,
+        fitness=prober.fitness,
     )
+
+    def fit() -> None:
+        verdicts = prober.fitness()
+        vip.unfit({name: one.message for name, one in verdicts.items() if not one.fit})
+        reporter.changed()
+
+    def probe() -> None:
+        gateways = stores.gateways.snapshot().values()
+        prober.want(
+            wanted(gateways, node=settings.node), unfit=failed(gateways, node=settings.node)
+        )
+
+    prober.subscribe(fit)
+    stores.gateways.subscribe(probe)
     vip.subscribe(lambda: reconciler.claimed() if heard.news() else None)
     reconciler.subscribe(reporter.changed)
     vip.subscribe(reporter.changed)
@@ -106,6 +127,13 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         mesh=lambda: MeshKernel(settings.data_path),
         vip=vip.state,
     )
-    tasks = (*stores.reflectors(api, node=settings.node), vip, reconciler, reporter, ports)
+    tasks = (
+        *stores.reflectors(api, node=settings.node),
+        vip,
+        reconciler,
+        reporter,
+        ports,
+        prober,
+    )
     traffic = metrics.TrafficMetrics(counted, ports.use)
-    return Parts(tasks, reconciler, traffic, programmer.planned, {PLAN_PATH: page})
+    return Parts(tasks, reconciler, traffic, programmer.planned, {PLAN_PATH: page}, prober.unready)

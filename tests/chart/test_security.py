@@ -12,7 +12,7 @@ from outgate.cli.uninstall import CONTROLLERS
 from outgate.controller.watched import KINDS
 
 CAPABILITIES = {
-    "agent": ["NET_ADMIN"],
+    "agent": ["NET_ADMIN", "NET_RAW"],
     "vip": ["NET_ADMIN", "NET_RAW"],
     "cleanup": ["NET_ADMIN"],
     "clean": [],

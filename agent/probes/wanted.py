@@ -1,0 +1,28 @@
+"""Whose probes this node runs: those of the gateways whose selector takes it, eligible or not."""
+
+from collections.abc import Iterable, Mapping
+
+from outgate.api.gateway import EgressGateway
+from outgate.api.probes import HealthProbes
+
+
+def wanted(gateways: Iterable[EgressGateway], *, node: str) -> Mapping[str, HealthProbes | None]:
+    """By the gateway's name. A node that fails them goes on probing: else it never came back."""
+    return {
+        gateway.metadata.name: gateway.spec.health_probes
+        for gateway in gateways
+        if any(one.name == node for one in gateway.status.node_list)
+    }
+
+
+def failed(gateways: Iterable[EgressGateway], *, node: str) -> frozenset[str]:
+    """The gateways that this node was unfit for when its agent was last heard of."""
+    return frozenset(
+        gateway.metadata.name
+        for gateway in gateways
+        if any(one.name == node and one.reason == UNFIT for one in gateway.status.node_list)
+    )
+
+
+UNFIT = "Unfit"
+"""As `outgate.controller.eligibility` says it."""
