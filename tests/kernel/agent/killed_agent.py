@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from kernel.agent.test_agent import EIP, populate, put_policy, tunnel_of
+from kernel.agent.test_agent import EIP, populate, put_holder, put_policy, tunnel_of
 from kernel.harness import NODES, node_address
 from msgspec.structs import replace
 
@@ -27,6 +27,8 @@ def main(node: str, path: Path) -> None:
     """Runs until it is killed."""
     api = FakeApi()
     populate(api)
+    # A new agent's first pass may come before it has heard its vip process.
+    put_holder(api, "first", known="first")
     put_policy(api)
     for number, name in enumerate(NODES, start=1):
         ipv4, ipv6 = (str(node_address(name, version)) for version in (4, 6))

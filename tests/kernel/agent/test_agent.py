@@ -141,12 +141,12 @@ def tunnel_of(name: str, number: int) -> EgressTunnel:
     return EgressTunnel(metadata=ObjectMeta(name=name), spec=spec)
 
 
-def put_holder(api: FakeApi, node: str, *, used: bool = True) -> None:
+def put_holder(api: FakeApi, node: str, *, used: bool = True, known: str = "") -> None:
     """Of the two members only that node may hold the addresses; they are in use, or not.
 
-    Who does hold them is nowhere in the API: nodes hear it from each other.
+    known: who holds them, as the controller has heard; else nodes have it from each other only.
     """
-    entries = [(str(address), id_, "") for address, id_ in IDS.items()] if used else []
+    entries = [(str(address), id_, known) for address, id_ in IDS.items()] if used else []
     members = {name: name == node for name in ("first", "second")}
     api.put(EGRESS_GATEWAY, gateway(*entries, ("", 30, "second"), nodes=members))
 
@@ -188,6 +188,14 @@ class World:
         eventually(lambda: all(agent.ready() for agent in self.agents.values()))
         # Ready is not yet in touch: peers have to have heard of each other's underlay.
         eventually(lambda: all(self._peers(name) == 2 for name in NODES))
+
+    def settle(self) -> None:
+        """Until the first node holds all addresses, and each knows where to send what."""
+        eventually(lambda: all(str(address) in self.addresses("first") for address in IDS))
+        eventually(lambda: all(self._next_hops(name) == len(IDS) + 1 for name in NODES))
+
+    def _next_hops(self, name: str) -> int:
+        return self.topology.nodes[name].run("nft list map inet outgate next_hop").count(" : goto")
 
     def halt(self) -> None:
         """All agents and vip processes; what they made stays."""

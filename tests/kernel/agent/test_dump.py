@@ -22,7 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         made.policy()
         made.start()
-        eventually(lambda: str(EIP[6]) in made.addresses("first"))
+        made.settle()
         yield made
     finally:
         made.delete()

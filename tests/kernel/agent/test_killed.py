@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from kernel.agent.test_agent import EIP, UDP, World, begins, eventually
+from kernel.agent.test_agent import EIP, UDP, World, begins, eventually, put_holder
 from kernel.agent.test_drift import state
 from kernel.harness import Namespace, Topology
 from kernel.traffic import Flow, Outside, seen_as
@@ -37,8 +37,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(topology, tmp_path)
     try:
         made.policy()
+        put_holder(made.api, "first", known="first")
         made.start()
-        eventually(lambda: str(EIP[6]) in made.addresses("first"))
+        made.settle()
         with Outside(topology.outside):
             yield made
     finally:

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from kernel.harness import Namespace
@@ -12,6 +13,20 @@ from outgate.vip.announcer import REFRESH
 from outgate.vip.config import PORT
 from outgate.vip.engine.settings import DEFAULTS
 from outgate.vip.wiring import Place, loop_of
+
+SLOW = replace(
+    DEFAULTS,
+    interval=0.4,
+    lease=1.0,
+    isolation=3.2,
+    freshness=1.6,
+    withhold=2.0,
+    term=6.0,
+    renew=2.0,
+    roster_age=8.0,
+    settle=30.0,
+)
+"""Four times the defaults: these tests are not about time, and three nodes share one process."""
 
 KEYS = {"one": b"1" * 32, "active": b"one"}
 
@@ -42,7 +57,7 @@ class VipProcess:
 
     def _run(self) -> None:
         wall = time.time() - time.monotonic()
-        loop = loop_of(self._place, DEFAULTS, refresh=REFRESH, wall=wall, connect=lambda: self._api)
+        loop = loop_of(self._place, SLOW, refresh=REFRESH, wall=wall, connect=lambda: self._api)
         with closing(loop):
             loop.run(self._stop)
 
