@@ -75,7 +75,7 @@ def frame(family: Family, *, fuse: int, span: int = 0) -> bytes:
 
 
 def _checksum(head: bytes) -> bytes:
-    total = sum(struct.unpack("!10H", head))
+    total: int = sum(struct.unpack("!10H", head))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return (total ^ 0xFFFF).to_bytes(2, "big")
