@@ -14,7 +14,7 @@ from outgate.vip.gate.model import TABLE, Change, Element, Family, Verb
 _NFTABLES = 10
 _BATCH_BEGIN, _BATCH_END = 16, 17
 NEW_ELEMENTS, _DELSETELEM = _NFTABLES << 8 | 12, _NFTABLES << 8 | 14
-GET_CHAINS, GET_RULES = _NFTABLES << 8 | 4, _NFTABLES << 8 | 7
+GET_RULES = _NFTABLES << 8 | 7
 GET_SETS, GET_ELEMENTS = _NFTABLES << 8 | 10, _NFTABLES << 8 | 13
 GET_GENERATION, NEW_GENERATION = _NFTABLES << 8 | 16, _NFTABLES << 8 | 15
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
@@ -73,7 +73,7 @@ def element_requests(places: Sequence[tuple[Family, str, bytes]], *, serial: int
 
 
 def table_request(family: Family) -> bytes:
-    """The body of a request for all chains, rules or sets of our table."""
+    """The body of a request for all rules or sets of our table."""
     return _NFGENMSG.pack(family, 0, 0) + attribute(_LIST_TABLE, TABLE.encode() + b"\0")
 
 

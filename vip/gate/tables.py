@@ -19,8 +19,8 @@ from outgate.vip.gate.model import TABLE, Element, Family, Observed
 _MESSAGE_MAX = 300  # characters of nft's own words: it repeats the whole command
 
 # linux/netfilter/nf_tables.h
+_RULE_CHAIN = 2
 _SET_NAME = 2
-_CHAIN_NAME = 3
 
 Fingerprint = tuple[tuple[object, ...], ...]
 
@@ -42,16 +42,19 @@ class Tables:
         self._channel = channel
 
     def fingerprint(self) -> Fingerprint:
-        """Rules, and names of chains and sets, to be compared with how they were written: 1 ms."""
+        """Rules and the sets' names, to be compared with how they were written: 1 ms."""
         return tuple(self._things())
 
     def observe(self) -> Observed:
         """What is in our sets; nothing where they aren't."""
-        names = {thing[2] for thing in self._things() if thing[0] == messages.GET_CHAINS}
+        # By their rules: of chains the kernel tells all that the host has.
+        request = messages.table_request(Family.INET)
+        names = {
+            text(messages.body(payload)[_RULE_CHAIN])
+            for payload in self._dump(messages.GET_RULES, request)
+        }
         numbers = frozenset(
-            int(name[3:])
-            for name in names
-            if isinstance(name, str) and name.startswith("gw_") and name[3:].isdigit()
+            int(name[3:]) for name in names if name.startswith("gw_") and name[3:].isdigit()
         )
         lives = [
             {element.key: element.timeout for element in self._elements(family, "alive")}
@@ -105,8 +108,6 @@ class Tables:
                 # The kernel gives each handle once, so what was made anew shows: also a chain,
                 # whose rules went with it.
                 yield messages.GET_RULES, family, messages.content(payload)
-            for payload in self._dump(messages.GET_CHAINS, request):
-                yield messages.GET_CHAINS, family, text(messages.body(payload)[_CHAIN_NAME])
             for payload in self._dump(messages.GET_SETS, request):
                 name = text(messages.body(payload)[_SET_NAME])
                 if not name.startswith("__"):  # nft's own, of rules
