@@ -185,8 +185,6 @@ def the_node_is_prepared_for_all_that_may_come_to_it(view: NodeView, claims: Cla
     here = {id_ for id_, node in view.next_hops.items() if node == view.node.name}
     assert held >= here
     assert addresses_of(view.held) >= {each for group in view.groups for each in group.addresses}
-    for address in claims.own or ():
-        assert address not in view.ids or view.ids[address] in held
     word = word_of(view, interface="eth0")
     assert {ip_address(text) for group in word.groups for text in group.addresses} <= addresses_of(
         view.held
