@@ -42,7 +42,8 @@ def test_a_member_settles_all_addresses_with_all_members_and_the_nodes_own_with_
         ({"node-b": True}, (), False, False),
         ({"node-b": True}, (SIX,), True, False),
         ({"node-b": True}, (ip_address("203.0.113.250"),), False, False),
-        ({}, (FOUR,), True, False),
+        ({}, (FOUR,), False, False),
+        ({"node-b": False}, (FOUR,), False, False),
         ({}, (), False, False),
     ],
     ids=[
@@ -52,7 +53,8 @@ def test_a_member_settles_all_addresses_with_all_members_and_the_nodes_own_with_
         "no member",
         "no member any more, and holds one still",
         "no member, and holds another gateway's",
-        "the last to be selected, and holds one still",
+        "nobody is any more: there is none to hand it to",
+        "nobody is eligible to hand it to",
         "nobody is",
     ],
 )

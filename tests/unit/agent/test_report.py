@@ -20,7 +20,7 @@ from outgate.kube.errors import ApiUnavailable
 from outgate.kube.fake import FakeApi
 from outgate.tunnel.underlay import Underlay
 from outgate.vip.client import VipState
-from outgate.vip.protocol import Held
+from outgate.vip.protocol import Claimed, Held
 from outgate.vip.protocol import Report as Said
 
 UNDERLAY = Underlay("eth0", IPv4Address("192.0.2.1"), None, 1500)
@@ -52,7 +52,8 @@ def test_addresses_that_are_not_held_are_a_condition() -> None:
     )
     away = report_of(READY, VipState(connected=False, settled=False))
     assert away.conditions[1][2] == "VipAway"
-    fine = Said(1, (Held("203.0.113.7", "eth0"),))
+    claims = (Claimed("node-a", "egw", 1, ("203.0.113.7",)),)
+    fine = Said(1, (Held("203.0.113.7", "eth0"),), claims=claims)
     good = report_of(READY, VipState(connected=True, settled=True, report=fine))
     assert good.conditions[1][1:] == (True, "Held", "1 address held and announced")
 
