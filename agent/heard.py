@@ -20,6 +20,9 @@ class Claim:
     addresses: tuple[IPAddress, ...]
 
 
+PATIENCE = 1.0
+"""Seconds that the first pass waits for the vip process; it answers within some 10 ms."""
+
 Said = tuple[tuple[Claimed, ...], tuple[Claimed, ...]]
 
 
@@ -34,7 +37,7 @@ class Heard:
     def news(self) -> bool:
         """Whether the last report says something else than the one before."""
         report = self._state().report
-        if report is None or not report.seq:
+        if report is None or not report.knows:
             return False
         said = report.claims, report.heard
         if said == self._said:
@@ -42,10 +45,18 @@ class Heard:
         self._said, self._claims = said, claims_of(report)
         return True
 
+    def waited_for(self, *, since: float, now: float) -> bool:
+        """Whether to hold the first pass of an agent that began at `since`, for a moment.
+
+        Without the vip process' word, next hops are the API's, which may be old: a restart must
+        not send away what is here.
+        """
+        return self._state().report is None and now < since + PATIENCE
+
     def own(self) -> tuple[Claim, ...] | None:
         """What this node has claimed; None while the vip process says nothing."""
         state = self._state()
-        if not state.connected or state.report is None or not state.report.seq:
+        if not state.connected or state.report is None or not state.report.knows:
             return None
         return tuple(
             Claim(one.gateway, one.epoch, tuple(map(ip_address, one.addresses)))

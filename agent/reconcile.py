@@ -34,6 +34,10 @@ EXPECTED = (AgentError, FlowsRefused, RulesRefused, MeshRefused, NoUnderlay)
 """What a pass may fail with; anything else is a fault of ours, and the supervisor's business."""
 
 
+SOON = 0.05
+"""Seconds until a pass that was held back is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Timings in seconds.
@@ -103,7 +107,8 @@ class Reconciler:
     """Keeps the kernel equal to the API's view of this node: a Task.
 
     first_time: called once, after the first pass that succeeded. claims: who holds what, as the
-    vip process says; say `claimed` when that is news.
+    vip process says; say `claimed` when that is news. held_back: whether the first pass has to
+    wait for it.
     """
 
     name = "reconcile"
@@ -118,6 +123,7 @@ class Reconciler:
         pace: Pace = Pace(),
         first_time: Callable[[], object] = lambda: None,
         claims: Callable[[], Claims] = lambda: NOTHING_SAID,
+        held_back: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -127,6 +133,7 @@ class Reconciler:
         self._pace = pace
         self._first_time = first_time
         self._claims = claims
+        self._held_back = held_back
         self._clock = clock
         self._maker = ViewMaker(strict_start=settings.strict_start)
         self._wakeup = Wakeup()
@@ -200,6 +207,10 @@ class Reconciler:
         unsynced = self._source.unsynced()
         if unsynced:
             self._become(State(waiting=f"the API: {', '.join(unsynced)}"))
+            return
+        if self._programmed is None and not self._worked and self._held_back():
+            self._become(State(waiting="the vip process"))
+            self._wakeup.ask(SOON)
             return
         try:
             self._pass()

@@ -1,5 +1,6 @@
 """Which task of the agent gets which edge: made in one place, so that each can be made alone."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
     stores = Stores()
     nft, mesh = NftKernel(), MeshKernel(settings.data_path)
     vip = VipClient(path=settings.vip_socket)
-    heard = Heard(vip.state)
+    heard, began = Heard(vip.state), time.monotonic()
     programmer = Programmer(Edges(nft=nft, mesh=mesh, conntrack=Conntrack, vip=vip))
     reconciler = Reconciler(
         stores,
@@ -69,6 +70,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         pace=Pace(drift=settings.resync),
         first_time=first_time,
         claims=heard.claims,
+        held_back=lambda: heard.waited_for(since=began, now=time.monotonic()),
     )
 
     def announcing() -> VipState | None:

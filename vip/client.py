@@ -160,7 +160,7 @@ class VipClient:
             if isinstance(message, Report):
                 with self._lock:
                     # One that has just started knows nothing yet: what is known stays so long.
-                    if message.seq or self._report is None:
+                    if message.knows or self._report is None:
                         self._report = message
                         self._answered = message.seq == self._seq
                 self._notify()

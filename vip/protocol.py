@@ -85,6 +85,7 @@ class Note(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, tag="report"):
     """Vip to agent: how things are, after having acted on the word `seq` (0: none yet).
 
+    knows: whether it has had a word, be it one that a former process has kept.
     held: each address that is on this node, and what hinders it. claims: what this node has
     claimed. heard: the latest claims of the others. api: whether the vip process sees the API
     server. notes: the last ones, oldest first. repaired: how often, since the process began, an
@@ -98,6 +99,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     heard: tuple[Claimed, ...] = ()
     api: bool = False
     notes: tuple[Note, ...] = ()
+    knows: bool = True
 
 
 Message = Word | Report

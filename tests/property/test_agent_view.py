@@ -166,7 +166,7 @@ def test_a_maker_with_a_past_gives_what_a_new_one_gives(
         assert made == fresh.view(snapshot, local=LOCAL, claims=claims)
         if made.view is not None:
             each_pod_is_under_one_entry_of_each_policy(made.view)
-            the_node_is_prepared_for_all_that_may_come_to_it(made.view, claims)
+            the_node_is_prepared_for_all_that_may_come_to_it(made.view)
 
 
 def each_pod_is_under_one_entry_of_each_policy(view: NodeView) -> None:
@@ -180,7 +180,7 @@ def each_pod_is_under_one_entry_of_each_policy(view: NodeView) -> None:
     assert not view.known or view.known >= view.pods.keys()
 
 
-def the_node_is_prepared_for_all_that_may_come_to_it(view: NodeView, claims: Claims) -> None:
+def the_node_is_prepared_for_all_that_may_come_to_it(view: NodeView) -> None:
     held = {each.id for each in view.held}
     here = {id_ for id_, node in view.next_hops.items() if node == view.node.name}
     assert held >= here

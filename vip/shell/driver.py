@@ -65,7 +65,7 @@ class Driver:
         self._settled = False
         self._again = NEVER
         self._known: tuple[Observed, Word] | None = None
-        self._report = Report(0)
+        self._report = Report(0, knows=False)
         self._reported: tuple[object, ...] = ()
 
     def told(self, word: Word, *, now: float) -> None:
@@ -173,6 +173,7 @@ class Driver:
         own, heard = self.claims.said()
         self._report = Report(
             seq=seq,
+            knows=self.word is not None,
             held=self._edges.lan.held(),
             repaired=self._edges.lan.repaired,
             claims=own,

@@ -53,8 +53,8 @@ def test_a_member_settles_all_addresses_with_all_members_and_the_nodes_own_with_
         "no member",
         "no member any more, and holds one still",
         "no member, and holds another gateway's",
-        "nobody is selected to hand it over to",
-        "nobody is eligible to hand it over to",
+        "nobody is any more: there is none to hand it to",
+        "nobody is eligible to hand it to",
         "nobody is",
     ],
 )

@@ -2,6 +2,8 @@
 
 from ipaddress import ip_address
 
+import pytest
+
 from outgate.agent.heard import Heard
 from outgate.agent.holders import NOTHING_SAID
 from outgate.vip.client import VipState
@@ -28,7 +30,7 @@ def test_before_the_first_answer_nothing_is_said() -> None:
     heard = Heard(process)
     assert not heard.news()
     # It has just started, and has not heard the agent: what it does not claim means nothing.
-    process.report = Report(0)
+    process.report = Report(0, knows=False)
     assert not heard.news()
     assert heard.claims() is NOTHING_SAID
 
@@ -70,6 +72,24 @@ def test_what_was_said_last_stays_while_the_process_is_away_and_begins_anew() ->
     heard.news()
     process.connected = False
     assert not heard.news()
-    process.report = Report(0)
+    process.report = Report(0, knows=False)
     assert not heard.news()
     assert heard.claims().own == {ip_address(VIP): 4}
+
+
+@pytest.mark.parametrize(
+    ("report", "after", "waits"),
+    [
+        (None, 0.2, True),
+        (None, 1.2, False),
+        (Report(0, knows=False), 0.2, False),
+        (Report(3), 0.2, False),
+    ],
+    ids=["nothing heard", "nothing heard for long", "it knows nothing itself", "it has said"],
+)
+def test_a_first_pass_waits_a_moment_for_the_vip_process(
+    report: Report | None, after: float, waits: bool
+) -> None:
+    process = Process(Report(1))
+    process.report = report
+    assert Heard(process).waited_for(since=10.0, now=10.0 + after) is waits

@@ -52,8 +52,8 @@ def test_addresses_that_are_not_held_are_a_condition() -> None:
     )
     away = report_of(READY, VipState(connected=False, settled=False))
     assert away.conditions[1][2] == "VipAway"
-    claimed = Claimed("node-a", "egw", 3, ("203.0.113.7",))
-    fine = Said(1, (Held("203.0.113.7", "eth0"),), claims=(claimed,))
+    claims = (Claimed("node-a", "egw", 1, ("203.0.113.7",)),)
+    fine = Said(1, (Held("203.0.113.7", "eth0"),), claims=claims)
     good = report_of(READY, VipState(connected=True, settled=True, report=fine))
     assert good.conditions[1][1:] == (True, "Held", "1 address held and announced")
 

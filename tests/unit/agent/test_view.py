@@ -194,13 +194,12 @@ def test_claims_lead_the_packets(claims: Claims, hops: dict[int, str]) -> None:
 
 
 def test_what_this_node_still_holds_is_served_though_it_is_no_member() -> None:
-    there = (EIP4, ID4, "node-b"), (EIP6, ID6, "node-b")
-    gateways = keyed(gateway(*there, nodes={"node-b": True}))
-    made = outcome(claims=Claims(own={ip_address(EIP4): 1}), gateways=gateways).view
+    others = gateway((EIP4, ID4, ""), (EIP6, ID6, ""), nodes={"node-b": True})
+    made = outcome(claims=Claims(own={ip_address(EIP4): 1}), gateways=keyed(others)).view
     assert made is not None
     # All of the gateway's: it is told to settle all of them with the others.
     assert [each.id for each in made.held] == [ID4, ID6]
-    assert [group.eligible for group in made.groups] == [{"node-b"}]
+    assert [group.eligible for group in made.groups] == [frozenset(["node-b"])]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_process_that_begins_anew_is_told_again_and_wipes_nothing_until_it_ans
     client.subscribe(heard.set)
     process = Process(path)
     assert process.word() == first
-    process.say(Report(0))  # it has not read the word yet
+    process.say(Report(0, knows=False))  # it has not read the word yet
     assert heard.wait(5.0)
     eventually(lambda: client.state().connected)
     # The last process' answer is none of this one.
