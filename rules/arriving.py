@@ -4,22 +4,28 @@ from collections.abc import Mapping
 
 from outgate.api.view import DataPathSettings, IPAddress
 from outgate.rules.model import Chain, Hook
-from outgate.rules.words import ID, drop, from_tunnel, protocol
+from outgate.rules.words import drop, from_tunnel, protocol
+
+_OF_TUNNEL = "ct mark & 0xffff8000"
+"""The egress id of a flow that came by the tunnel; no id's for one of this node's pods (LOCAL)."""
 
 
 def arriving_chains(
     settings: DataPathSettings, *, own: IPAddress, candidate: bool
 ) -> Mapping[str, Chain]:
-    """On every node. own: its underlay address."""
-    return {
-        "raw": _raw(settings, own, candidate=candidate),
-        "early": _early(settings),
-        "from_tunnel": _from_tunnel(settings),
-        "new_from_tunnel": _new_from_tunnel(settings),
-        "held": _HELD,
+    """On every node; the zones on gateway candidates only. own: its underlay address."""
+    chains = {
+        "arriving": _arriving(settings, own, candidate=candidate),
+        "from_tunnel": _FROM_TUNNEL,
+        "new_from_tunnel": _NEW_FROM_TUNNEL,
         "input": _input(settings, own),
         "output": _output(settings, own),
     }
+    if candidate:
+        chains["zoned"] = _ZONED
+    if settings.accept_mark:
+        chains["accepted"] = _accepted(settings)
+    return chains
 
 
 def from_chain(index: int) -> Chain:
@@ -27,70 +33,58 @@ def from_chain(index: int) -> Chain:
     return Chain((f"ct mark set ct mark | {index:#x}",))
 
 
-def _raw(settings: DataPathSettings, own: IPAddress, *, candidate: bool) -> Chain:
+def _arriving(settings: DataPathSettings, own: IPAddress, *, candidate: bool) -> Chain:
     # What peers send to the tunnel is not tracked: each flow within is, and one entry more would
     # cost two look-ups on each node. `input` says who is heard.
     ip = protocol(own)
-    peers = f"{ip} saddr @underlay{own.version}"
-    outer = f"{ip} daddr {own} udp dport {settings.port} {peers} notrack"
+    outer = f"{ip} daddr {own} udp dport {settings.port} {ip} saddr @underlay{own.version}"
+    # Before others' raw rules: the mark is an egress id or an index here, not theirs to read.
+    inner = "goto zoned" if candidate else f"{_CLEARED} accept"
     return Chain(
-        hook=Hook("filter", "prerouting", -300),  # raw: before conntrack
-        rules=(*((_zone(settings),) if candidate else ()), outer),
+        hook=Hook("filter", "prerouting", -305),  # raw - 5
+        rules=(f"{from_tunnel(settings)} {inner}", f"{outer} notrack"),
     )
 
 
-def _zone(settings: DataPathSettings) -> str:
-    # A flow whose policy gets another address arrives with another egress id. Another id is another
-    # zone, so it is another flow here and gets its own binding, at once; the replies' half is in
-    # no zone. The seed is fixed: a restart must find the flows where they were.
-    zone = "jhash meta mark mod 65535 seed 0x1"
-    return f"{from_tunnel(settings)} ct original zone set {zone} accept"
+_CLEARED = "meta mark set 0x0"
+
+_ZONED = Chain(
+    (
+        # A flow whose policy gets another address arrives with another egress id. Each id that
+        # this node holds is a zone, so it is another flow here and gets its own binding, at once;
+        # the replies' half is in no zone. The zone is the id itself, and tells it from here on.
+        "ct original zone set meta mark map @zones",
+        _CLEARED,
+    )
+)
 
 
-def _early(settings: DataPathSettings) -> Chain:
-    # Before everybody else's mangle rules: the mark is an egress id here, not theirs to read.
+def _accepted(settings: DataPathSettings) -> Chain:
+    # After others' raw rules, which may clear it, and before their mangle rules.
     return Chain(
         hook=Hook("filter", "prerouting", -160),  # mangle - 10
-        rules=(f"{from_tunnel(settings)} goto from_tunnel",),
+        rules=(f"{from_tunnel(settings)} meta mark set {settings.accept_mark:#x}",),
     )
 
 
-def _from_tunnel(settings: DataPathSettings) -> Chain:
-    return Chain(
-        (
-            f"ct direction reply {_cleared(settings)} accept",
-            f"meta mark & 0xffff == 0x0 {drop('foreign_tunnel')}",
-            "ct state new goto new_from_tunnel",
-            _cleared(settings),
-            "ct direction original accept",
-            drop("invalid"),
-        )
-    )
-
-
-def _new_from_tunnel(settings: DataPathSettings) -> Chain:
-    return Chain(
-        (
-            "ct mark set meta mark << 16",
-            _cleared(settings),
-            # IPv4 has this check in its route lookup, IPv6 has not.
-            f"fib saddr type local {drop('foreign_tunnel')}",
-            "ether saddr vmap @source_node",
-            drop("foreign_tunnel"),
-        )
-    )
-
-
-def _cleared(settings: DataPathSettings) -> str:
-    return f"meta mark set {settings.accept_mark:#x}"
-
-
-_HELD = Chain(
+_FROM_TUNNEL = Chain(
     (
         "ct direction reply goto answered",
-        f"meta nfproto ipv4 {ID} @held4 accept",
-        f"meta nfproto ipv6 {ID} @held6 accept",
-        drop("not_held"),
+        f"{_OF_TUNNEL} @held_ids accept",
+        "ct state new goto new_from_tunnel",
+        drop("invalid"),
+    )
+)
+
+_NEW_FROM_TUNNEL = Chain(
+    (
+        "ct mark set ct original zone",
+        f"ct mark 0x0 {drop('not_held')}",
+        "ct mark set ct mark << 16",
+        # IPv4 has this check in its route lookup, IPv6 has not.
+        f"fib saddr type local {drop('foreign_tunnel')}",
+        "ether saddr vmap @source_node",
+        drop("foreign_tunnel"),
     )
 )
 

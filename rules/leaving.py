@@ -103,7 +103,7 @@ _BEGUN = Chain(
 
 _UNBOUND = Chain(
     (
-        f"{ID} != @held {drop('leak')}",
+        f"{ID} != @held_ids {drop('leak')}",
         f"meta nfproto ipv4 {ID} != @held4 {drop('not_held')}",
         f"meta nfproto ipv6 {ID} != @held6 {drop('not_held')}",
         drop("leak"),

@@ -13,10 +13,10 @@ TABLE = "outgate"
 
 Family = Literal["inet", "netdev"]
 
-Field = Literal["mark", "ipv4_addr", "ipv6_addr", "nf_proto", "ether_addr", "verdict"]
+Field = Literal["mark", "ipv4_addr", "ipv6_addr", "nf_proto", "ether_addr", "zone", "verdict"]
 Span = tuple[int, int]
 Value = int | str | Span
-"""One field of an element: marks and addresses are ints, an address field of an
+"""One field of an element: marks, conntrack zones and addresses are ints, an address field of an
 interval set is a span of them (both ends included); the rest is nft text (`goto via_1`)."""
 
 Key = tuple[Value, ...]

@@ -150,7 +150,10 @@ def _sort(type_: SetType) -> str:
 
 
 def _type(type_: SetType) -> Iterator[str]:
-    yield f"type {' . '.join(type_.key)}{f' : {type_.data}' if type_.data else ''}"
+    if type_.data == "zone":
+        yield "typeof meta mark : ct original zone"  # nft has no name for its type
+    else:
+        yield f"type {' . '.join(type_.key)}{f' : {type_.data}' if type_.data else ''}"
     if type_.interval:
         yield "flags interval"
     if type_.size:
@@ -212,6 +215,7 @@ _WORDS: Mapping[Field, Callable[[Value], str]] = {
     "mark": _mark,
     "nf_proto": str,
     "ether_addr": str,
+    "zone": str,
     "verdict": str,
 }
 
@@ -249,10 +253,10 @@ def _parsed_hook(chain: Json) -> Hook | None:
 
 
 def _parsed_set(found: Json) -> Set:
-    key = found["type"]
+    key, data = found["type"], found.get("map")
     type_ = SetType(
         key=tuple(key) if isinstance(key, list) else (key,),
-        data=found.get("map"),
+        data="zone" if data == "integer" else data,
         interval="interval" in found.get("flags", ()),
         size=found.get("size", 0),
     )
@@ -275,7 +279,7 @@ def _parsed(field: Field, value: Any, *, interval: bool) -> Value:
         case "ipv4_addr" | "ipv6_addr":
             first, last = _parsed_span(value)
             return (first, last) if interval else first
-        case "mark":
+        case "mark" | "zone":
             return int(value)
         case "verdict":
             ((verb, argument),) = value.items()

@@ -44,7 +44,7 @@ table with it: seldom."""
 
 _FAST = frozenset(
     f"{name}{version}" for name in ("class", "held", "source", "address_in") for version in (4, 6)
-) | {"next_hop", "policy_out", "policy_in", "policy_dropped"}
+) | {"next_hop", "held_ids", "zones", "policy_out", "policy_in", "policy_dropped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def plan(view: NodeView, settings: DataPathSettings, *, before: Planned | None =
     sets: dict[str, Set] = {
         **networks,
         "next_hop": Set(SetType(("mark",), "verdict"), _next_hops(view, gateways)),
-        "held": Set(SetType(("mark",)), {(_mark(held.id),): None for held in view.held}),
+        "held_ids": Set(SetType(("mark",)), {(_mark(held.id),): None for held in view.held}),
+        "zones": Set(SetType(("mark",), "zone"), {(held.id,): held.id for held in view.held}),
         "source_node": Set(
             SetType(("ether_addr",), "verdict"),
             {(peer.mac,): f"goto {_from(peer.index)}" for peer in sources},

@@ -51,7 +51,7 @@ def _prerouting(settings: DataPathSettings) -> Chain:
     return Chain(
         hook=Hook("filter", "prerouting", -90),  # dstnat + 10
         rules=(
-            f"{from_tunnel(settings)} goto held",
+            f"{from_tunnel(settings)} goto from_tunnel",
             "ct direction reply goto reply",
             f"{ID} vmap @next_hop",
             f"{ID} != 0x0 goto lost",

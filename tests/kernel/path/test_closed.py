@@ -206,7 +206,7 @@ def test_a_stranger_on_the_lan_can_not_use_the_tunnel(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("id_", "mac", "counter"),
     [
-        (0, mesh_node("worker").mac, "foreign_tunnel"),
+        (0, mesh_node("worker").mac, "not_held"),
         (ID, "02:00:00:00:99:99", "foreign_tunnel"),
         (ID + 1, mesh_node("worker").mac, "not_held"),
     ],
