@@ -231,7 +231,7 @@ def test_nor_of_a_first_word() -> None:
     assert node.driver.word is None
     assert node.driver.engine is None
     assert node.driver.codec is None
-    assert node.report() == Report(0)
+    assert node.report() == Report(0, knows=False)
 
 
 def test_a_report_is_made_only_when_something_has_changed(alone: World) -> None:
