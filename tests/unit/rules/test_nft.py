@@ -2,7 +2,7 @@
 
 import pytest
 
-from outgate.rules.model import AddElements, Elements, SetType, Transaction
+from outgate.rules.model import AddElements, AddSet, Elements, Set, SetType, Transaction
 from outgate.rules.nft import parse, render
 
 SPANS = SetType(("nf_proto", "ipv4_addr"), "mark", interval=True)
@@ -51,6 +51,24 @@ def test_each_way_to_list_a_span_is_understood(listed: object, span: tuple[int, 
     }
 
     assert parse(listing)["inet"].sets["spans4_1"].elements == {("ipv4", span): 65536}
+
+
+def test_a_zone_is_declared_by_what_it_is_and_listed_as_a_number() -> None:
+    type_ = SetType(("mark",), "zone", size=4096)
+    declared = render(Transaction((AddSet("inet", "zones", type_),)))
+    listed = {
+        "family": "inet",
+        "table": "outgate",
+        "name": "zones",
+        "type": "mark",
+        "map": "integer",
+        "size": 4096,
+        "elem": [[7, 7]],
+    }
+    listing = {"nftables": [{"table": {"family": "inet", "name": "outgate"}}, {"map": listed}]}
+
+    assert "{ typeof meta mark : ct original zone; size 4096; }" in declared
+    assert parse(listing)["inet"].sets["zones"] == Set(type_, {(7,): 7})
 
 
 def test_other_tables_are_not_ours() -> None:
