@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from outgate.api.view import DataPathSettings
 from outgate.rules.kernel import NftKernel
 from outgate.tunnel.kernel import MeshKernel
-from outgate.vip.gate.kernel import GateKernel
+from outgate.vip.gate.clear import clear
 from outgate.vip.gate.state_file import PATH as STATE
-from outgate.vip.gate.state_file import StateFile
 from outgate.vip.glance import perhaps_owned
 from outgate.vip.shell.word_file import PATH as WORD
 
@@ -39,10 +38,8 @@ def _addresses() -> Iterator[str]:
 
 
 def _gate() -> Iterator[str]:
-    with GateKernel(StateFile()) as gate:
-        if gate.there():
-            gate.remove()
-            yield "nftables tables arp and inet outgate_vip"
+    if clear():
+        yield "nftables tables arp and inet outgate_vip"
     STATE.unlink(missing_ok=True)
     WORD.unlink(missing_ok=True)
 

@@ -61,7 +61,9 @@ def test_only_those_that_work_on_the_node_see_its_network(container: Container) 
 def test_of_the_node_only_what_outlives_the_agents_pod_is_mounted(container: Container) -> None:
     volumes = container.pod.get("volumes", [])
     mounted = [volume["hostPath"]["path"] for volume in volumes if "hostPath" in volume]
-    assert mounted == (["/run/outgate"] if container.name in ("agent", "vip") else [])
+    assert mounted == (
+        ["/run/outgate"] if container.name in ("agent", "vip", "cleanup", "clean") else []
+    )
 
 
 def test_only_those_that_talk_to_the_api_server_have_a_token(rendered: Rendered) -> None:

@@ -14,7 +14,7 @@ from outgate.lab import Lab, product
 State = Mapping[str, frozenset[str]]
 """Listing → its items."""
 
-_OURS = re.compile(r"(^|[ .])outgate([ .:]|$)|\bproto 178\b")
+_OURS = re.compile(r"(^|[ .])outgate(_vip)?([ .:]|$)|\bproto 178\b")
 _POD_LINK = re.compile(r"\bveth[0-9a-f]+")
 _SYSCTLS = r"^net\.(bridge|core|ipv4|ipv6|netfilter)\."
 _COUNTS = re.compile(r"^net\.netfilter\.nf_conntrack_(count|buckets|max)\b")

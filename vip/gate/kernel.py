@@ -221,10 +221,6 @@ class GateKernel:
         self._put_back()
         return True
 
-    def there(self) -> bool:
-        """Whether there is anything of a gate."""
-        return bool(self._tables.fingerprint())
-
     def remove(self) -> None:
         """Both tables go."""
         self._script(rules.anew())

@@ -35,6 +35,14 @@ spec:
             {{- include "outgate.network" (list "NET_ADMIN") | nindent 12 }}
           resources:
             {{- toYaml .Values.agent.resources | nindent 12 }}
+          volumeMounts:
+            - name: run
+              mountPath: /run/outgate
+      volumes:
+        - name: run
+          hostPath:
+            path: /run/outgate
+            type: DirectoryOrCreate
       containers:
         # Its being there says that the node is clean.
         - name: clean
