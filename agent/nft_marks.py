@@ -6,7 +6,7 @@ does with a mark where iptables' own libraries are missing, as in our image.
 
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from outgate.agent.node_state import ALL_BITS, MarkUse
@@ -17,7 +17,7 @@ GET_RULES = 10 << 8 | 7  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETRULE
 ALL_RULES = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: of every family
 
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
-_OUR_FAMILIES = (1, 5)
+_OUR_FAMILIES = (1, 3, 5)
 
 # linux/netfilter/nf_tables.h
 _NFGENMSG = 4
@@ -61,14 +61,14 @@ class _Register:
 _UNKNOWN = _Register(known=False)
 
 
-def of_nftables(messages: Iterable[bytes], *, ours: str) -> Iterator[MarkUse]:
-    """What others' rules do with marks; ours: the name of our tables."""
+def of_nftables(messages: Iterable[bytes], *, ours: Collection[str]) -> Iterator[MarkUse]:
+    """What others' rules do with marks; ours: the names of our tables."""
     for message in messages:
         if _BY_KEY not in message and not perhaps(message):
             continue
         found = dict(attributes(message[_NFGENMSG:]))
         family, name = message[0], text(found[_TABLE])
-        if name == ours and family in _OUR_FAMILIES:
+        if name in ours and family in _OUR_FAMILIES:
             continue
         expressions = list(_expressions(found.get(_EXPRESSIONS, b"")))
         comment = _comment(found.get(_USERDATA, b"")) or _xt_comment(expressions)

@@ -21,6 +21,7 @@ from outgate.agent.node_state import MarkUse, NodeState, UdpSocket
 from outgate.api.view import DataPathSettings, IPAddress
 from outgate.daemon.netlink import NETFILTER, ROUTE, Netlink
 from outgate.rules.model import TABLE
+from outgate.vip.gate.model import TABLE as GATE_TABLE
 
 MOST = 2.0
 """Seconds for the firewall's rules. 20,000 take 0.2; the kernel's time grows with their square."""
@@ -85,7 +86,7 @@ def _mark_uses() -> tuple[tuple[MarkUse, ...], bool]:
     with Netlink(NETFILTER) as netlink:
         messages = netlink.dump(nft_marks.GET_RULES, nft_marks.ALL_RULES)
         in_time = takewhile(lambda _: time.monotonic() < deadline, messages)
-        found.extend(nft_marks.of_nftables(in_time, ours=TABLE))
+        found.extend(nft_marks.of_nftables(in_time, ours=(TABLE, GATE_TABLE)))
     names: tuple[tuple[str, Literal[4, 6]], ...] = (
         ("ip_tables_names", 4),
         ("ip6_tables_names", 6),

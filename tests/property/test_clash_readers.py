@@ -38,7 +38,7 @@ def test_any_rule_of_nftables_is_read(rule: list[bytes], userdata: bytes) -> Non
             attribute(7, userdata),
         )
     )
-    for use in nft_marks.of_nftables([message], ours="outgate"):
+    for use in nft_marks.of_nftables([message], ours=("outgate",)):
         assert (use.table, use.chain) == ("ip t", "c")
         assert 0 <= use.mask <= ALL_BITS
 

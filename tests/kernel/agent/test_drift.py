@@ -160,8 +160,11 @@ def test_an_untouched_node_is_neither_read_nor_written(
 
             monkeypatch.setattr(kernel, name, watched)
     # What was repaired before is looked at once more; after that there is nothing to do.
-    quiet.wait(3.5)
-    reads.clear()
+    for _ in range(5):
+        reads.clear()
+        quiet.wait(3.5)
+        if not reads:
+            break
     quiet.wait(7.0)
 
     assert reads == []
