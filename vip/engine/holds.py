@@ -77,14 +77,18 @@ class Holds:
             return
         until, failsafe = self.allowed(known, others, peers=peers, now=now)
         if self.adopting:
-            # What a restart has left lives long; others hear of a short lease when it is short.
-            if until > now + WORTH:
+            # What a restart has left lives long; others hear of a short lease when it is short. By
+            # proof only, as long as there is time: nobody has answered this process yet.
+            if until > now + WORTH and (
+                not failsafe or self.until < now + 2 * self._settings.lease
+            ):
                 self.adopting, self.until = False, until
                 self.announced = self._settings.lease
                 yield Refresh(self._gateway, frozenset(self.epochs), until)
         elif until > self.until + WORTH:
             self.until = until
             yield Refresh(self._gateway, frozenset(self.epochs), until)
+        failsafe &= not self.adopting
         if failsafe and not self.failsafe:
             yield Report(self._gateway, "Failsafe")
         self.failsafe = failsafe
