@@ -25,6 +25,8 @@ def groups_of(
             address for entry in status.addresses if (address := address_of(entry.address))
         )
         members = frozenset(one.name for one in status.node_list)
+        # Who still holds something is spoken to until it has been taken over.
+        holders = frozenset(one.node for one in status.addresses if one.address and one.node)
         eligible = frozenset(one.name for one in status.node_list if one.status == READY)
         leaving = bool(eligible) and not addresses.isdisjoint(holds)
         if node in members or leaving:
@@ -33,7 +35,7 @@ def groups_of(
                     name=gateway.metadata.name,
                     uid=gateway.metadata.uid,
                     addresses=addresses,
-                    members=members | {node},
+                    members=members | holders | {node},
                     eligible=eligible,
                     failback=gateway.spec.failback,
                 )

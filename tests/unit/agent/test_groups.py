@@ -64,8 +64,18 @@ def test_who_has_an_address_to_hand_over_stays_a_member_and_takes_no_other(
     found = group(members, holds=holds)
     assert (found is not None) == in_it
     if found is not None:
-        assert found.members == {*members, "node-a"}
+        assert found.members == {*members, "node-a", "node-b"}
         assert ("node-a" in found.eligible) == eligible
+
+
+def test_who_is_no_candidate_any_more_is_spoken_to_until_it_holds_nothing() -> None:
+    found = group({"node-a": True})
+    assert found is not None
+    assert found.members == {"node-a", "node-b"}
+    assert found.eligible == {"node-a"}
+    free = gateway((EIP4, ID4, ""), ("", ID_NODE, "node-b"), nodes={"node-a": True})
+    (alone,) = groups_of([free], node="node-a", holds=())
+    assert alone.members == {"node-a"}
 
 
 @pytest.mark.parametrize("failback", [True, False])
