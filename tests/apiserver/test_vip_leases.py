@@ -139,11 +139,32 @@ def test_swapping_what_was_deleted_is_refused_and_it_can_be_created_again(
     assert member.written(replace(NEW, epoch=3)).epoch == 3
 
 
+def test_only_the_gateways_of_this_node_are_read(member: Member) -> None:
+    longest = ".".join(["a" * 63] * 4)[:253]
+    own, long, _other = (
+        member.written(replace(NEW, gateway=gateway)) for gateway in ("internet", longest, "uplink")
+    )
+    member.leases.own({"internet": "1", longest: "2"})
+    assert set(member.records()) == {own, long}
+
+
+def test_who_wrote_which_field_is_not_kept_for_it_would_double_each_list(
+    member: Member, apiserver: ApiServer, namespace: str
+) -> None:
+    member.written(replace(member.written(NEW), epoch=2))
+    shown = apiserver.kubectl(
+        "-n", namespace, "get", "lease", NAME, "--show-managed-fields", "-o", "yaml"
+    )
+    assert yaml.safe_load(shown)["spec"]["leaseTransitions"] == 2
+    assert "managedFields" not in yaml.safe_load(shown)["metadata"]
+
+
+@pytest.mark.parametrize("label", [f"{GATEWAY}-", f"{GATEWAY}=other"])
 def test_a_lease_without_its_label_is_created_again(
-    member: Member, client: Client, apiserver: ApiServer, namespace: str
+    member: Member, apiserver: ApiServer, namespace: str, label: str
 ) -> None:
     member.written(NEW)
-    apiserver.kubectl("-n", namespace, "label", "lease", NAME, f"{GATEWAY}-")
+    apiserver.kubectl("-n", namespace, "label", "--overwrite", "lease", NAME, label)
     assert member.records() == ()
     again = member.written(replace(NEW, epoch=2))
     assert member.records() == (again,)

@@ -4,6 +4,10 @@ Two threads, one for readings and one for writes: a slow list holds up no swap. 
 `Client`, which keeps its connections. One that a time-out has struck is closed, so that the next
 request opens another: an API server whose node has lost its power says nothing at all.
 
+A reading is of the gateways that this node is in when it is asked for. One that came after there
+were more of them is asked for again, and nobody hears of the first: who is missing in a list counts
+as deposed.
+
 The time-out counts from `submit`, and until the answer begins; one that comes in drops may come
 later. The engine has long counted it as overdue then, and takes it for what it is.
 """
@@ -17,7 +21,7 @@ import structlog
 
 from outgate.kube.errors import ApiError
 from outgate.vip.engine.actions import ReadLeases, WriteLease
-from outgate.vip.engine.events import ApiFailed, Event
+from outgate.vip.engine.events import ApiFailed, Event, LeasesRead
 from outgate.vip.engine.settings import Settings
 from outgate.vip.leases.worker import Job, Worker
 
@@ -46,7 +50,7 @@ class LeaseClient:
         self._desk: Desk | None = None
         self._owners: Mapping[str, str] = {}
         self._lock = threading.Lock()
-        self._events: list[Event] = []
+        self._events: list[tuple[Event, frozenset[str]]] = []
         self._works = True
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         patience = settings.api_patience
@@ -66,7 +70,8 @@ class LeaseClient:
                 self._writer.submit((record.gateway, record.node), action)
 
     def own(self, uids: Mapping[str, str]) -> None:
-        """The EgressGateways' uids by name: with them, their Leases are deleted."""
+        """The gateways that this node is in from now on, and the EgressGateways' uids: with them,
+        their Leases are deleted."""
         self._owners = dict(uids)
 
     def fileno(self) -> int:
@@ -79,7 +84,7 @@ class LeaseClient:
             events, self._events = self._events, []
             if events and self._wake >= 0:
                 os.eventfd_read(self._wake)
-        return events
+        return [event for event, gateways in events if not self._lacks(event, gateways)]
 
     def close(self) -> None:
         """Ends it. A request under way is not waited for, nor heard of."""
@@ -90,8 +95,19 @@ class LeaseClient:
                 os.close(self._wake)
             self._wake = -1
 
+    def _lacks(self, event: Event, gateways: frozenset[str]) -> bool:
+        """Whether it is a list of too few gateways, which is then asked for again."""
+        if not isinstance(event, LeasesRead) or self._owners.keys() <= gateways:
+            return False
+        # Beside the newest reading, not in its place: the engine may have asked again meanwhile.
+        self._reader.submit(event.request, ReadLeases(event.request))
+        return True
+
     def _read(self, job: Job[ReadLeases]) -> None:
-        self._answer(job.what.request, lambda: self._at_desk().read(job))
+        gateways = frozenset(self._owners)
+        self._answer(
+            job.what.request, lambda: self._at_desk().read(job, gateways=gateways), gateways
+        )
 
     def _write(self, job: Job[WriteLease]) -> None:
         owner = self._owners.get(job.what.record.gateway, "")
@@ -100,7 +116,9 @@ class LeaseClient:
     def _dropped(self, action: ReadLeases | WriteLease) -> None:
         self._deliver(ApiFailed(action.request))
 
-    def _answer(self, request: int, ask: Callable[[], Event]) -> None:
+    def _answer(
+        self, request: int, ask: Callable[[], Event], gateways: frozenset[str] = frozenset()
+    ) -> None:
         event: Event = ApiFailed(request)
         why = ""
         try:
@@ -112,12 +130,12 @@ class LeaseClient:
             log.exception("a Lease request failed in a way that nobody has thought of")
             why = repr(error)
         self._say(why)
-        self._deliver(event)
+        self._deliver(event, gateways)
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: Event, gateways: frozenset[str] = frozenset()) -> None:
         with self._lock:
             if self._wake >= 0:
-                self._events.append(event)
+                self._events.append((event, gateways))
                 os.eventfd_write(self._wake, 1)
 
     def _say(self, why: str) -> None:

@@ -23,8 +23,9 @@ An edit is a new version, so the next swap that was based on the old one fails. 
 believed where it does not fit together: then the member counts as inside, relying on a whole term,
 with a boot that no process has. So nobody takes it for deposed; whoever wants to depose it has to
 wait and to swap, as always; and the member itself, when it reads that, writes it anew.
-A Lease without our label, and a cut name whose annotations were taken away, is no Lease to anybody,
-as if it had been deleted; its member creates it again (`requests`).
+A Lease without its gateway's label, and a cut name whose annotations were taken away, is no Lease
+to anybody, as if it had been deleted; its member creates it again (`requests`). That goes for the
+label of another gateway, too: who is in both gateways would see the Lease, who is in one would not.
 """
 
 import math
@@ -86,7 +87,7 @@ def record_of(lease: Lease, *, term: float) -> Record | None:
     """
     meta, spec = lease.metadata, lease.spec
     member = names.member_of(meta.name) or names.named_in(meta.annotations, meta.name)
-    if member is None:
+    if member is None or not names.labelled(meta.labels, member):
         return None
     gateway, node = member
     said = _term(lease)

@@ -6,7 +6,7 @@ too long, it is cut, and the annotations say whose it is; they have to fit the h
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from outgate.api.meta import GROUP, LABEL_MAX, NAME_MAX
@@ -15,6 +15,9 @@ GATEWAY = f"{GROUP}/gateway"
 """Label and annotation. All Leases of members have the label, and no others."""
 NODE = f"{GROUP}/node"
 """Label and annotation."""
+
+SELECTED = 50
+"""Gateways that a selector names, at most: some 4 KB of URL. Proxies take 8."""
 
 PREFIX = "outgate-vip-"
 DIGEST = 16
@@ -49,6 +52,18 @@ def named_in(annotations: Mapping[str, str], name: str) -> Member | None:
 def labels(gateway: str, node: str) -> dict[str, str]:
     """The Lease's labels, for selecting: a long name is cut, and has a hash at its end."""
     return {GATEWAY: _label(gateway), NODE: _label(node)}
+
+
+def selector(gateways: Collection[str]) -> str:
+    """A label selector of at least these gateways' Leases: of all, for none or very many."""
+    if not 0 < len(gateways) <= SELECTED:
+        return GATEWAY
+    return f"{GATEWAY} in ({','.join(sorted(map(_label, gateways)))})"
+
+
+def labelled(labels: Mapping[str, str], member: Member) -> bool:
+    """Whether whoever selects the Leases of the member's gateway finds the one with these."""
+    return labels.get(GATEWAY) == _label(member[0])
 
 
 def _label(value: str) -> str:

@@ -3,8 +3,10 @@
 Raises nothing but ApiError, which is `ApiFailed` to the engine.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -18,8 +20,12 @@ from outgate.kube.wire import Malformed
 from outgate.vip.engine.actions import ReadLeases, WriteLease
 from outgate.vip.engine.events import Event, LeaseRefused, LeasesRead, LeaseWritten
 from outgate.vip.leases.mapping import lease_of, record_of
-from outgate.vip.leases.names import GATEWAY
+from outgate.vip.leases.names import selector
 from outgate.vip.leases.worker import LEAST, Job
+
+UNTRACKED: list[dict[str, str]] = [{}]
+"""As `managedFields`: nobody is asked which field is whose, and it was a third of each Lease.
+An empty list would change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +36,19 @@ class Desk:
     namespace: str
     term: float
 
-    def read(self, job: Job[ReadLeases]) -> Event:
-        """All members' Leases by one request, consistent: no resource version is named."""
+    def read(self, job: Job[ReadLeases], *, gateways: Collection[str]) -> Event:
+        """The Leases of these gateways' members by one request; of all gateways, if none is named.
+
+        No resource version is named either: with "0", the server would answer from a cache that
+        may be minutes old, and a list of now is what proves that a member was deposed. One list,
+        since Leases got by name, one after the other, were never so at one moment.
+        """
         (page,) = self.api.pages(
-            LEASE, namespace=self.namespace, label_selector=GATEWAY, limit=0, timeout=_left(job)
+            LEASE,
+            namespace=self.namespace,
+            label_selector=selector(gateways),
+            limit=0,
+            timeout=_left(job),
         )
         try:
             # One that is left out would count as deposed: all or nothing.
@@ -63,7 +78,7 @@ class Desk:
         return LeaseWritten(request, stands)
 
     def _swap(self, lease: Lease, job: Job[WriteLease]) -> Lease:
-        body = {"metadata": lease.metadata, "spec": lease.spec}
+        body = _body(lease, lease.metadata)
         if lease.metadata.resource_version:
             return self.api.replace(LEASE, body, timeout=_left(job))
         try:
@@ -73,7 +88,7 @@ class Desk:
             if hidden is None:
                 raise
         # To all who read, there is none: so this is as good as creating it, and as exclusive.
-        return self.api.replace(LEASE, {**body, "metadata": hidden}, timeout=_left(job))
+        return self.api.replace(LEASE, _body(lease, hidden), timeout=_left(job))
 
     def _hidden(self, lease: Lease, job: Job[WriteLease]) -> ObjectMeta | None:
         """What a Lease of that name which no list shows would have to be replaced by."""
@@ -81,8 +96,13 @@ class Desk:
         found = self.api.get(LEASE, meta.name, namespace=meta.namespace, timeout=_left(job))
         if found is None:
             return None
-        shown = GATEWAY in found.metadata.labels and record_of(found, term=self.term) is not None
+        shown = record_of(found, term=self.term) is not None
         return None if shown else _in_place_of(found, meta)
+
+
+def _body(lease: Lease, meta: ObjectMeta) -> Mapping[str, Any]:
+    metadata = {**msgspec.to_builtins(meta), "managedFields": UNTRACKED}
+    return {"metadata": metadata, "spec": lease.spec}
 
 
 def _in_place_of(found: Lease, meta: ObjectMeta) -> ObjectMeta:

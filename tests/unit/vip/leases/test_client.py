@@ -175,3 +175,33 @@ def test_the_gateways_uid_goes_into_its_leases(make: Make) -> None:
     answers(client, 1)
     (lease,) = api.list(LEASE)[0]
     assert [owner.uid for owner in lease.metadata.owner_references] == ["1-2-3"]
+
+
+def test_a_list_of_fewer_gateways_than_there_are_now_is_asked_for_again(make: Make) -> None:
+    api = Slow()
+    other = replace(NEW, gateway="uplink")
+    client = make(lambda: api)
+    client.own({"internet": "1"})
+    written = []
+    for request, record in enumerate((NEW, other), start=1):
+        client.submit(WriteLease(request, record))
+        written += [one.record for one in answers(client, 1) if isinstance(one, LeaseWritten)]
+    client.submit(ReadLeases(3))
+    assert api.asked.wait(SOON)
+    client.own({"internet": "1", "uplink": "2"})
+    api.go.set()
+    (event,) = answers(client, 1)
+    assert isinstance(event, LeasesRead)
+    assert (event.request, set(event.records)) == (3, set(written))
+    assert [call.method for call in api.calls].count("list") == 2
+
+
+def test_a_list_of_more_gateways_than_there_are_now_will_do(make: Make) -> None:
+    api = Slow()
+    client = make(lambda: api)
+    client.own({"internet": "1", "uplink": "2"})
+    client.submit(ReadLeases(1))
+    assert api.asked.wait(SOON)
+    client.own({"uplink": "2"})
+    api.go.set()
+    assert answers(client, 1) == [LeasesRead(1, ())]

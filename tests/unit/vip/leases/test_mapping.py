@@ -156,3 +156,10 @@ def test_a_lease_of_somebody_else_is_no_record() -> None:
     body["metadata"]["name"] = "outgate-controller"
     body["metadata"]["annotations"] = {}
     assert read(body) is None
+
+
+@pytest.mark.parametrize("labels", [{}, {GATEWAY: "other"}])
+def test_a_lease_that_not_all_members_would_find_is_nobodys(labels: dict[str, str]) -> None:
+    body = plain(HOLDS)
+    body["metadata"]["labels"] = labels
+    assert read(body) is None

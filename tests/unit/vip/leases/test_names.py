@@ -68,3 +68,18 @@ def test_annotations_that_do_not_fit_the_name_say_nothing(annotations: dict[str,
 def test_a_label_of_a_long_name_differs_from_that_of_another() -> None:
     one, other = (names.labels(LONG + end, "node")[names.GATEWAY] for end in "ab")
     assert one != other
+
+
+def test_a_selector_finds_the_leases_of_the_gateways_that_are_named() -> None:
+    assert names.selector(["b", "a"]) == "outgate.dev/gateway in (a,b)"
+    for gateway in ("a", LONG):
+        (value,) = [names.labels(gateway, "node")[names.GATEWAY]]
+        assert value in names.selector([gateway])
+        assert names.labelled(names.labels(gateway, "node"), (gateway, "node"))
+        assert not names.labelled({}, (gateway, "node"))
+
+
+@pytest.mark.parametrize("count", [0, 51])
+def test_a_selector_of_none_or_very_many_gateways_is_one_of_all(count: int) -> None:
+    assert names.selector([f"gateway-{number}" for number in range(count)]) == names.GATEWAY
+    assert len(names.selector([LONG + str(number) for number in range(names.SELECTED)])) < 4096

@@ -43,8 +43,8 @@ def write(desk: Desk, record: Record, *, owner: str = "") -> Record | None:
     return event.record
 
 
-def read(desk: Desk) -> tuple[Record, ...]:
-    event = desk.read(in_time(ReadLeases(2)))
+def read(desk: Desk, *gateways: str) -> tuple[Record, ...]:
+    event = desk.read(in_time(ReadLeases(2)), gateways=gateways)
     assert isinstance(event, LeasesRead)
     assert event.request == 2
     return event.records
@@ -55,6 +55,25 @@ def test_what_was_written_is_read(desk: Desk) -> None:
     written = {write(desk, NEW), write(desk, other)}
     assert set(read(desk)) == written
     assert {replace(record, version="") for record in read(desk)} == {NEW, other}
+
+
+def test_only_the_gateways_that_are_named_are_read(desk: Desk) -> None:
+    own, long, other = (
+        write(desk, replace(NEW, gateway=gateway)) for gateway in ("internet", "g" * 253, "uplink")
+    )
+    assert set(read(desk, "internet", "g" * 253)) == {own, long}
+    assert read(desk, "uplink") == (other,)
+    assert read(desk, "nobody") == ()
+
+
+def test_a_lease_with_the_label_of_another_gateway_is_none_and_is_created_again(
+    desk: Desk, api: FakeApi
+) -> None:
+    write(desk, NEW)
+    api._objects[LEASE, (NAMESPACE, NAME)]["metadata"]["labels"][GATEWAY] = "uplink"
+    assert read(desk, "internet", "uplink") == read(desk, "uplink") == ()
+    again = write(desk, replace(NEW, epoch=2))
+    assert read(desk, "internet") == (again,)
 
 
 def test_all_gateways_are_one_request(desk: Desk, api: FakeApi) -> None:
@@ -137,5 +156,5 @@ def test_one_lease_that_can_not_be_decoded_spoils_the_list(desk: Desk, api: Fake
 
 def test_nothing_is_asked_when_it_is_too_late(desk: Desk, api: FakeApi) -> None:
     with pytest.raises(ApiUnavailable, match="no time"):
-        desk.read(Job(ReadLeases(1), time.monotonic()))
+        desk.read(Job(ReadLeases(1), time.monotonic()), gateways=())
     assert api.calls == []
