@@ -163,6 +163,7 @@ def run(settings: AgentSettings, *, kubeconfig: str | None = None) -> None:
     parts = parts_of(api, settings, first_time=heap.settle)
     reconciler = parts.reconciler
     metrics.REGISTRY.register(parts.traffic)
+    metrics.REGISTRY.register(parts.addresses)
     supervisor = Supervisor((*parts.tasks, heap.Heap()), failed=task_failed)
 
     def unready() -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.report import Reporter
 from outgate.agent.stores import Stores
 from outgate.agent.traffic import Traffic, read
+from outgate.agent.vip_metrics import VipMetrics
 from outgate.api.view import IPAddress
 from outgate.daemon.http import Page
 from outgate.daemon.task import Task
@@ -37,12 +38,13 @@ log = structlog.get_logger("outgate.agent")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The agent's tasks; the reconciler among them; counts; the rules' last plan; pages; which
-    gateways' probes fail, in words."""
+    """The agent's tasks; the reconciler among them; counts of traffic, and of the vip process; the
+    rules' last plan; pages; which gateways' probes fail, in words."""
 
     tasks: tuple[Task, ...]
     reconciler: Reconciler
     traffic: metrics.TrafficMetrics
+    addresses: VipMetrics
     planned: Callable[[], Planned | None]
     pages: Mapping[str, Page]
     unfit: Callable[[], str]
@@ -138,4 +140,12 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         prober,
     )
     traffic = metrics.TrafficMetrics(counted, ports.use)
-    return Parts(tasks, reconciler, traffic, programmer.planned, {PLAN_PATH: page}, prober.unready)
+    return Parts(
+        tasks,
+        reconciler,
+        traffic,
+        VipMetrics(vip.state),
+        programmer.planned,
+        {PLAN_PATH: page},
+        prober.unready,
+    )

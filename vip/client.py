@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from outgate.vip.errors import PeerGone
-from outgate.vip.protocol import SOCKET_PATH, Lines, Report, Word, encode
+from outgate.vip.protocol import SOCKET_PATH, Lines, Numbers, Report, Word, encode
 
 log = structlog.get_logger()
 
@@ -28,12 +28,13 @@ class VipState:
     """What is known of the vip process.
 
     connected: it listens. settled: it has acted on the last word. report: the last one, if any,
-    be it of a process that has gone since.
+    be it of a process that has gone since. numbers: the last ones of the process that listens.
     """
 
     connected: bool
     settled: bool
     report: Report | None = None
+    numbers: Numbers | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -56,6 +57,7 @@ class VipClient:
         self._unfit: dict[str, str] = {}
         self._word: Word | None = None
         self._report: Report | None = None
+        self._numbers: Numbers | None = None
         self._answered = False  # by the process that listens now
         self._connected = False
         self._subscribers: list[Callable[[], object]] = []
@@ -104,7 +106,7 @@ class VipClient:
         with self._lock:
             report = self._report
             settled = self._answered and report is not None and report.seq == self._seq
-            return VipState(self._connected, settled, report)
+            return VipState(self._connected, settled, report, self._numbers)
 
     def ready(self) -> bool:
         """Whether there is nothing to hold, or it is held."""
@@ -128,6 +130,7 @@ class VipClient:
             finally:
                 with self._lock:
                     self._connected = self._answered = False
+                    self._numbers = None
                 self._notify()
             stop.wait(RECONNECT)
 
@@ -157,7 +160,10 @@ class VipClient:
         if not data:
             raise PeerGone("closed")
         for message in lines.feed(data):
-            if isinstance(message, Report):
+            if isinstance(message, Numbers):
+                with self._lock:
+                    self._numbers = message
+            elif isinstance(message, Report):
                 with self._lock:
                     # One that has just started knows nothing yet: what is known stays so long.
                     if message.knows or self._report is None:

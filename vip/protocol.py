@@ -82,6 +82,41 @@ class Note(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Move(msgspec.Struct, frozen=True):
+    """Addresses of a gateway that this node claimed, or let go, within a few seconds.
+
+    claimed: which of the two. at: Unix time, seconds, of the last. first, epoch: of the claims, the
+    lowest and the highest. count: of addresses. node: where they came from, or go to; "" if that
+    is nobody, or not known. why: `planned`, `crash` or `free` of claims, as
+    `outgate.vip.shell.tally` says; of releases the word of `outgate.vip.engine.actions.Release`.
+    took: seconds of the longest claim; 0.0 where nothing was waited for.
+    """
+
+    gateway: str
+    claimed: bool
+    at: float
+    first: int
+    epoch: int
+    count: int
+    node: str = ""
+    why: str = ""
+    took: float = 0.0
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What is wrong now with addresses of a gateway, as far as this node knows.
+
+    what: a word of `outgate.vip.shell.troubles`. addresses: the first few. count: all of them.
+    detail: of the first: the MAC of who else answers, or why the way back is not known.
+    """
+
+    gateway: str
+    what: str
+    addresses: tuple[str, ...]
+    count: int
+    detail: str = ""
+
+
 class Report(msgspec.Struct, frozen=True, tag="report"):
     """Vip to agent: how things are, after having acted on the word `seq` (0: none yet).
 
@@ -89,7 +124,8 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     held: each address that is on this node, and what hinders it. claims: what this node has
     claimed. heard: the latest claims of the others. api: whether the vip process sees the API
     server. notes: the last ones, oldest first. repaired: how often, since the process began, an
-    address that others had removed was put back.
+    address that others had removed was put back. moves: the last ones, oldest first. troubles:
+    those that last.
     """
 
     seq: int
@@ -100,9 +136,64 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     api: bool = False
     notes: tuple[Note, ...] = ()
     knows: bool = True
+    moves: tuple[Move, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
 
-Message = Word | Report
+BOUNDS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+"""Seconds: upper bounds of the buckets of `Durations`."""
+
+
+class Durations(msgspec.Struct, frozen=True):
+    """How often something took how long. buckets: by `BOUNDS`, each on its
+    own, and the longer ones. total: seconds of all."""
+
+    buckets: tuple[int, ...]
+    total: float
+
+
+class GatewayNumbers(msgspec.Struct, frozen=True):
+    """Of one gateway of this node. Counts are since the process began.
+
+    held: addresses, and epoch: the highest that is known, now. failsafe: whether it goes on without
+    certainty, now. contested, lost, unknown: addresses that somebody else answers for, whose way
+    back leads elsewhere, and whose could not be found out, now. claimed: addresses, by kind.
+    released: addresses, by why. conflicts: by when (`held`, `wanted`). returns: checks of the way
+    back, by result. took: claims, by kind.
+    """
+
+    gateway: str
+    held: int = 0
+    epoch: int = 0
+    failsafe: bool = False
+    contested: int = 0
+    lost: int = 0
+    unknown: int = 0
+    claimed: dict[str, int] = {}
+    released: dict[str, int] = {}
+    conflicts: dict[str, int] = {}
+    returns: dict[str, int] = {}
+    took: dict[str, Durations] = {}
+
+
+class Numbers(msgspec.Struct, frozen=True, tag="numbers"):
+    """Vip to agent: what it counts, every few seconds. Counts are since the process began.
+
+    api: whether it sees the API server. sent, heard: heartbeats. refused: datagrams that were not
+    believed, by reason. unsent: messages for which there was no address, or no key. leases: answers
+    of the API server, by kind.
+    """
+
+    gateways: tuple[GatewayNumbers, ...] = ()
+    api: bool = False
+    sent: int = 0
+    heard: int = 0
+    refused: dict[str, int] = {}
+    unsent: int = 0
+    leases: dict[str, int] = {}
+
+
+Message = Word | Report | Numbers
 
 
 def encode(message: Message) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from outgate.vip.errors import PeerGone
-from outgate.vip.protocol import Lines, Report, Word, encode
+from outgate.vip.protocol import Lines, Numbers, Report, Word, encode
 
 log = structlog.get_logger()
 
@@ -30,14 +30,22 @@ class Agents:
         self._listening = _listen(path)
         selector.register(self._listening, selectors.EVENT_READ, self._welcome)
 
-    def tell(self, report: Report) -> None:
-        """Says it to all who have not heard just that."""
-        line = b""
+    def tell(self, *messages: Report | Numbers) -> None:
+        """Says them to all who have not heard just that."""
+        lines: dict[type, bytes] = {}
         for agent, known in list(self._connections.items()):
-            # One report at a time: an agent that does not read gets the newest when it does.
-            if known.told != report and not known.unsent:
-                line = line or encode(report)
-                known.told, known.unsent = report, line
+            # One of each at a time: an agent that does not read gets the newest when it does.
+            if known.unsent:
+                continue
+            for message in messages:
+                told, kind = known.told.get(type(message)), type(message)
+                if told is message or told == message:
+                    continue
+                if kind not in lines:
+                    lines[kind] = encode(message)
+                known.told[kind] = message
+                known.unsent += lines[kind]
+            if known.unsent:
                 try:
                     self._flush(agent)
                 except OSError as error:
@@ -94,7 +102,7 @@ class _Connection:
 
     def __init__(self) -> None:
         self.lines = Lines()
-        self.told: Report | None = None
+        self.told: dict[type, Report | Numbers] = {}
         self.unsent = b""
 
 

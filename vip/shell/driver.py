@@ -4,7 +4,7 @@ A gate that refuses counts as one that has let go: what the engine believes to h
 does not, is given up.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -19,20 +19,25 @@ from outgate.vip.errors import PeerGone
 from outgate.vip.gate.errors import GateRefused, Lapsed
 from outgate.vip.model import Observed
 from outgate.vip.peer.codec import PeerCodec
+from outgate.vip.peer.errors import Refusal
 from outgate.vip.peer.words import MovedHeard
 from outgate.vip.placement import place
-from outgate.vip.protocol import Report, Word
+from outgate.vip.protocol import Numbers, Report, Word
 from outgate.vip.segment import ReturnPathUnknown
+from outgate.vip.shell.chronicle import Chronicle
 from outgate.vip.shell.claims import Claims, by_gateway
 from outgate.vip.shell.edges import Edges
 from outgate.vip.shell.handover import Handover, Mesh
 from outgate.vip.shell.lan import lan_links
 from outgate.vip.shell.memberships import addresses_of, news, parse
-from outgate.vip.shell.notes import Notes
+from outgate.vip.shell.tally import Standing
 
 log = structlog.get_logger()
 
 NEVER = float("inf")
+
+NUMBERS_EVERY = 2.0
+"""Seconds between two countings for the agent: a scrape comes every 30 s or so."""
 
 RETRY = 5.0
 """Seconds until a gate that refused to be made, or told, is asked again."""
@@ -55,7 +60,7 @@ class Driver:
         self.codec: PeerCodec | None = None
         self.engine: Engine | None = None
         self.claims = Claims()
-        self.notes = Notes(wall=identity.wall)
+        self.chronicle = Chronicle(wall=identity.wall, silence=settings.silence)
         self.word: Word | None = None
         self.ready_to_restart: float | None = None
         self.handover: Handover | None = None
@@ -67,6 +72,8 @@ class Driver:
         self._known: tuple[Observed, Word] | None = None
         self._report = Report(0, knows=False)
         self._reported: tuple[object, ...] = ()
+        self._numbers = Numbers()
+        self._numbered = float("-inf")
 
     def told(self, word: Word, *, now: float) -> None:
         """The agent's word. Raises PeerGone if it is nonsense, and takes nothing of it."""
@@ -104,6 +111,9 @@ class Driver:
             return
         if isinstance(event, ev.LeasesRead | ev.LeaseWritten | ev.LeaseRefused | ev.ApiFailed):
             self._sees_api = not isinstance(event, ev.ApiFailed)
+            self.chronicle.tally.lease(event)
+        elif isinstance(event, ev.HeartbeatHeard):
+            self.chronicle.heard(event.heartbeat.node, now=now)
         self._events.append(event)
         self._run(now)
 
@@ -130,6 +140,7 @@ class Driver:
         if self.handover is not None:
             for gateway, addresses in self.handover.turn(now=now):
                 self.happen(ev.Prepared(gateway, addresses), now=now)
+        self._mind(now)
         self._check()
 
     def next_turn(self) -> float:
@@ -140,6 +151,7 @@ class Driver:
             self.codec.next_due() if self.codec is not None else NEVER,
             self._edges.lan.next_turn(),
             self.handover.next_due() if self.handover is not None else NEVER,
+            self.chronicle.troubles.next_due(),
             self._again,
         )
 
@@ -166,10 +178,13 @@ class Driver:
     def report(self) -> Report:
         """How things are, for the agent."""
         seq = self.word.seq if self.word is not None else 0
-        state = (seq, self.claims.version, self._edges.lan.version, self.notes.number)
-        if (*state, self._sees_api) == self._reported:
+        chronicle = self.chronicle
+        chronicle.troubles.failsafe(self._failsafe())
+        versions = self.claims.version, self._edges.lan.version, chronicle.version
+        state = (seq, versions, self._sees_api)
+        if state == self._reported:
             return self._report
-        self._reported = (*state, self._sees_api)
+        self._reported = state
         own, heard = self.claims.said()
         self._report = Report(
             seq=seq,
@@ -179,9 +194,41 @@ class Driver:
             claims=own,
             heard=heard,
             api=self._sees_api,
-            notes=self.notes.last(),
+            notes=chronicle.notes.last(),
+            moves=chronicle.moves(),
+            troubles=chronicle.troubles.now(),
         )
         return self._report
+
+    def numbers(self, *, now: float) -> Numbers:
+        """What is counted, for the agent; as it was a moment ago."""
+        if now >= self._numbered + NUMBERS_EVERY:
+            self._numbered = now
+            refused = self.codec.refused if self.codec is not None else Counter[Refusal]()
+            self._numbers = self.chronicle.tally.numbers(
+                self._standings(),
+                self.chronicle.troubles.now(),
+                api=self._sees_api,
+                refused={why.value: refused[why] for why in Refusal},
+                unsent=self.codec.unsent if self.codec is not None else 0,
+            )
+        return self._numbers
+
+    def _standings(self) -> Mapping[str, Standing]:
+        held = Counter(claimant.gateway for claimant in self.claims.own.values())
+        groups = self.engine.groups if self.engine is not None else {}
+        return {
+            gateway: Standing(held[gateway], group.highest, group.holds.failsafe)
+            for gateway, group in groups.items()
+        }
+
+    def _failsafe(self) -> Mapping[str, frozenset[IPAddress]]:
+        groups = self.engine.groups if self.engine is not None else {}
+        return {
+            gateway: frozenset(group.holds.epochs)
+            for gateway, group in groups.items()
+            if group.holds.failsafe and group.holds.epochs
+        }
 
     def _begin(self, node: str, gateways: Container[str], *, now: float) -> None:
         """This node is, or may become, a gateway node."""
@@ -231,6 +278,8 @@ class Driver:
             case act.Send() | act.SendAck():
                 if self.codec is not None:
                     edges.voice.send(self.codec.encode(action))
+                if isinstance(action, act.Send):
+                    self.chronicle.tally.sent += len(action.to)
             case act.Refresh(gateway, addresses, until):
                 self._gated(gateway, addresses, lambda: edges.gate.refresh(gateway, until=until))
             case act.Claim():
@@ -252,15 +301,14 @@ class Driver:
                 self._edges.lan.announce(address)
             case act.CheckReturnPath():
                 self._edges.segment.check(action)
-            case act.Report(gateway, what, address, detail):
-                some = () if address is None else (address,)
-                self.notes.add(gateway, what, some, detail=detail, now=now)
-                log.warning(what, gateway=gateway, address=str(address or ""), detail=detail)
+            case act.Report():
+                self.chronicle.reported(action, now=now)
             case act.ReadyToRestart(until):
                 self.ready_to_restart = until
 
     def _prepare(self, prepare: act.Prepare, now: float) -> None:
         gateway, addresses = prepare.gateway, prepare.addresses
+        self.chronicle.asked(addresses, now=now)
         if self.handover is None or self.codec is None:
             self._events.append(ev.Prepared(gateway, addresses))
             return
@@ -285,24 +333,14 @@ class Driver:
         self._tell(addresses, now)
         if self.handover is not None:
             self.handover.claimed(addresses, now=now)
-        detail = f"from {claim.came_from or 'nobody'} by epoch {claim.epoch}" + (
-            ", as planned" if claim.planned else ""
-        )
-        self.notes.add(gateway, "Claimed", addresses, detail=detail, now=now)
-        log.info(
-            "addresses claimed",
-            gateway=gateway,
-            addresses=len(addresses),
-            came_from=claim.came_from,
-            epoch=claim.epoch,
-            planned=claim.planned,
-        )
+        self.chronicle.claimed(claim, now=now)
 
     def _release(self, release: act.Release, now: float) -> None:
         try:
             self._edges.gate.release(release.addresses, pass_on=release.pass_on)
         except GateRefused as error:
             log.error("addresses not let go, their lease runs out", error=str(error))
+        epochs = [own.epoch for one in release.addresses if (own := self.claims.own.get(one))]
         self.claims.lose(release.addresses)
         self._lan()
         self._edges.lan.turn(now=now)
@@ -311,15 +349,7 @@ class Driver:
             self.handover.released(
                 release.addresses, to=release.to, pass_on=release.pass_on, now=now
             )
-        detail = f"{release.why}, to {release.to}" if release.to else release.why
-        self.notes.add(release.gateway, "Released", release.addresses, detail=detail, now=now)
-        log.info(
-            "addresses released",
-            gateway=release.gateway,
-            addresses=len(release.addresses),
-            why=release.why,
-            to=release.to,
-        )
+        self.chronicle.released(release, epochs=epochs, now=now)
 
     def _gated(
         self, gateway: str, addresses: frozenset[IPAddress], change: Callable[[], None]
@@ -346,7 +376,9 @@ class Driver:
         self._know()
         for heard in self._edges.segment.turn(now=now):
             if isinstance(heard, ReturnPathUnknown):
-                log.info("return path unknown", address=str(heard.address), why=heard.why)
+                own = self.claims.own.get(heard.address)
+                if own is not None:
+                    self.chronicle.unknown(own.gateway, heard.address, why=heard.why, now=now)
             else:
                 self.happen(heard, now=now)
 
@@ -366,6 +398,13 @@ class Driver:
         for link, why in unheard.items():
             log.error("segment not heard", link=link, error=why)
 
+    def _mind(self, now: float) -> None:
+        """Ends the troubles that are over, and looks again after those that may be."""
+        self.chronicle.expire(now=now)
+        again = self.chronicle.troubles.recheck(now=now)
+        if again:
+            self._edges.segment.check(act.CheckReturnPath(again))
+
     def _lan(self) -> None:
         word = self.word
         self._edges.segment.hold(self.claims.own)
@@ -379,6 +418,7 @@ class Driver:
             self._edges.gate.forget(gateway)
         except GateRefused as error:
             log.error("addresses still gated", gateway=gateway, error=str(error))
+        self.chronicle.tally.forget(gateway)
 
     def _check(self) -> None:
         if self.engine is None:

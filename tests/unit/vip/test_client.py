@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from outgate.vip.client import VipClient
-from outgate.vip.protocol import Claimed, Group, Held, Lines, Report, Word, encode
+from outgate.vip.protocol import Claimed, Group, Held, Lines, Numbers, Report, Word, encode
 
 VIP = "203.0.113.7"
 GROUP = Group("egw", "uid", (VIP,), ("node-a",), ("node-a",))
@@ -49,8 +49,8 @@ class Process:
                 assert isinstance(message, Word)
                 return message
 
-    def say(self, report: Report) -> None:
-        self._agent.sendall(encode(report))
+    def say(self, message: Report | Numbers) -> None:
+        self._agent.sendall(encode(message))
 
     def die(self) -> None:
         self._agent.close()
@@ -95,6 +95,20 @@ def test_the_word_is_said_with_a_number_and_its_answer_settles_it(
     eventually(lambda: client.state().settled)
     assert client.ready()
     process.die()
+
+
+def test_numbers_are_those_of_the_process_that_listens(client: VipClient, path: Path) -> None:
+    client.tell(word(GROUP))
+    process = Process(path)
+    heard = process.word()
+    process.say(Report(heard.seq))
+    process.say(Numbers(sent=7))
+    eventually(lambda: client.state().numbers == Numbers(sent=7))
+    assert client.state().settled
+    process.die()
+    eventually(lambda: not client.state().connected)
+    assert client.state().numbers is None
+    assert client.state().report is not None
 
 
 def test_a_new_word_is_not_settled_by_the_answer_to_the_last(client: VipClient, path: Path) -> None:

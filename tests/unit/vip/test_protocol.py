@@ -6,12 +6,17 @@ from outgate.vip.errors import PeerGone
 from outgate.vip.protocol import (
     LINE_MAX,
     Claimed,
+    Durations,
+    GatewayNumbers,
     Group,
     Held,
     Lines,
     Message,
+    Move,
     Note,
+    Numbers,
     Report,
+    Trouble,
     Word,
     encode,
 )
@@ -35,11 +40,17 @@ REPORT = Report(
     heard=(Claimed("b", "internet", 3, ("2001:db8::7",)),),
     api=True,
     notes=(Note(1, 12.5, "internet", "Claimed", ("203.0.113.7",), "from nobody"),),
+    moves=(Move("internet", True, 12.5, 4, 4, 1, "b", "crash", 0.4),),
+    troubles=(Trouble("internet", "Conflict", ("203.0.113.7",), 1, "02:00:5e:00:53:01"),),
+)
+NUMBERS = Numbers(
+    (GatewayNumbers("internet", 1, 4, took={"crash": Durations((0, 1), 0.4)}),),
+    refused={"forged": 2},
 )
 
 
 def test_messages_survive_the_wire_however_it_cuts_them() -> None:
-    messages: list[Message] = [WORD, REPORT, Word(2, "a", "eth0", {}), Report(0)]
+    messages: list[Message] = [WORD, REPORT, NUMBERS, Word(2, "a", "eth0", {}), Report(0)]
     stream = b"".join(encode(message) for message in messages)
     lines = Lines()
     heard = [message for byte in stream for message in lines.feed(bytes([byte]))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outgate.vip.errors import PeerGone
-from outgate.vip.protocol import Held, Lines, Report, Word, encode
+from outgate.vip.protocol import Held, Lines, Message, Numbers, Report, Word, encode
 from outgate.vip.shell.agents import Agents
 
 WORD = Word(1, "a", "eth0", {"a": "192.0.2.1"})
@@ -87,6 +87,16 @@ def test_what_is_told_is_told_once(shell: Shell) -> None:
         shell.agents.tell(Report(3))
         assert heard(agent, seq=3) == [Report(1), Report(2), Report(2, api=True), Report(3)]
         assert shell.idle()
+
+
+def test_of_a_report_and_numbers_each_is_told_when_it_is_another(shell: Shell) -> None:
+    with shell.agent() as agent:
+        for message in ((Report(1), Numbers()), (Report(1), Numbers(sent=1)), (Report(2),)):
+            shell.agents.tell(*message)
+        lines, found = Lines(), list[Message]()
+        while len(found) < 4:
+            found += lines.feed(agent.recv(1 << 16))
+        assert found == [Report(1), Numbers(), Numbers(sent=1), Report(2)]
 
 
 def test_who_comes_later_is_told_how_things_are(shell: Shell) -> None:

@@ -20,6 +20,9 @@ from outgate.vip.errors import PeerGone
 from outgate.vip.model import Holding
 from outgate.vip.peer.words import Moved, MovedHeard
 from outgate.vip.protocol import Claimed, Group, Report, Word
+from outgate.vip.segment import ReturnPathUnknown
+from outgate.vip.shell.driver import NUMBERS_EVERY
+from outgate.vip.shell.troubles import QUIET, RECHECK
 
 
 @pytest.fixture
@@ -284,6 +287,104 @@ def test_a_conflict_is_defended_by_saying_it_again(alone: World) -> None:
     alone.run(0.05)
     assert node.lan.log == [f"announce {VIP} eth0 {node.mac}"]
     assert node.noted()[-1] == "Conflict"
+
+
+def test_a_conflict_is_told_until_nobody_else_is_heard(alone: World) -> None:
+    node = alone.nodes["a"]
+    node.segment.heard.append(ev.ConflictSeen(VIP, "02:ee:00:00:00:01"))
+    alone.run(0.05)
+    (trouble,) = node.report().troubles
+    assert (trouble.what, trouble.addresses) == ("Conflict", (str(VIP),))
+    assert trouble.detail == "02:ee:00:00:00:01"
+    alone.run(QUIET)
+    assert node.report().troubles == ()
+
+
+def test_an_address_that_somebody_else_keeps_is_told_until_it_is_taken() -> None:
+    world = World("a")
+    world.answering[VIP] = "02:ee:00:00:00:01"
+    world.settle(group(VIP, members="a"))
+    (trouble,) = world.nodes["a"].report().troubles
+    assert (trouble.what, trouble.detail) == ("Occupied", "02:ee:00:00:00:01")
+    del world.answering[VIP]
+    world.run(10.0)
+    assert world.nodes["a"].report().troubles == ()
+
+
+def test_a_way_back_that_fails_is_checked_anew_and_told_until_it_works(alone: World) -> None:
+    node = alone.nodes["a"]
+    node.segment.checked.clear()
+    node.segment.heard.append(ev.ReturnPathChecked(VIP, came=False))
+    alone.run(0.05)
+    assert [trouble.what for trouble in node.report().troubles] == ["ReturnPathFailed"]
+    alone.run(RECHECK)
+    assert [check.addresses for check in node.segment.checked] == [{VIP}]
+    node.segment.heard.append(ev.ReturnPathChecked(VIP, came=True))
+    alone.run(0.05)
+    assert node.report().troubles == ()
+    assert node.noted()[-2:] == ["ReturnPathFailed", "ReturnPathWorks"]
+
+
+def test_a_way_back_that_is_not_known_is_told(alone: World) -> None:
+    alone.nodes["a"].segment.heard.append(ReturnPathUnknown(VIP, "no router is known"))
+    alone.run(0.05)
+    (trouble,) = alone.nodes["a"].report().troubles
+    assert (trouble.what, trouble.detail) == ("ReturnPathUnknown", "no router is known")
+
+
+def test_a_crash_is_told_with_what_it_took(pair: World) -> None:
+    (first,) = pair.holders(VIP)
+    (second,) = {"a", "b"} - {first}
+    pair.nodes[first].runs = False
+    pair.run(1.0)
+    move = pair.nodes[second].report().moves[-1]
+    assert (move.claimed, move.node, move.why, move.count) == (True, first, "crash", 1)
+    assert 0.3 < move.took < 1.0
+    (gateway,) = pair.nodes[second].driver.numbers(now=pair.now).gateways
+    assert (gateway.held, gateway.claimed["crash"], gateway.epoch) == (2, 1, move.epoch)
+
+
+def test_both_sides_of_a_planned_move_tell_it(pair: World) -> None:
+    (first,) = pair.holders(VIP)
+    (second,) = {"a", "b"} - {first}
+    pair.nodes[first].told(group(VIP, VIP2, unfit="no uplink"), seq=2)
+    pair.run(10.0)
+    came, went = pair.nodes[second].report().moves[-1], pair.nodes[first].report().moves[-1]
+    assert (came.claimed, came.node, came.why) == (True, first, "planned")
+    assert (went.claimed, went.node, went.why) == (False, second, "moved")
+    assert came.epoch > went.epoch
+
+
+def test_what_is_held_without_certainty_is_told_while_it_is(pair: World) -> None:
+    pair.api = False
+    pair.cut = {"a", "b"}
+    pair.run(5.0)
+    told = [node.report().troubles for node in pair.nodes.values()]
+    assert any(trouble.what == "Failsafe" for some in told for trouble in some)
+    assert any(
+        gateway.failsafe
+        for node in pair.nodes.values()
+        for gateway in node.driver.numbers(now=pair.now).gateways
+    )
+    pair.api, pair.cut = True, set()
+    pair.run(30.0)
+    told = [node.report().troubles for node in pair.nodes.values()]
+    assert not any(trouble.what == "Failsafe" for some in told for trouble in some)
+
+
+def test_heartbeats_and_answers_about_leases_are_counted_not_oftener_than_is_looked(
+    pair: World,
+) -> None:
+    driver = pair.nodes["a"].driver
+    first = driver.numbers(now=pair.now)
+    assert first.api
+    assert first.sent > 0
+    assert first.heard > 0
+    assert first.leases["read"] > 0
+    pair.run(NUMBERS_EVERY / 2)
+    assert driver.numbers(now=pair.now) is first
+    pair.run(NUMBERS_EVERY / 2)
+    assert driver.numbers(now=pair.now).sent > first.sent
 
 
 def test_a_node_that_is_unfit_from_the_start_takes_nothing() -> None:
