@@ -22,6 +22,9 @@ from outgate.lab import paths, programs
 TOKEN = "apiserver-tests"
 ETCD = "http://127.0.0.1:2379"
 SERVER = "https://127.0.0.1:6443"
+SERVICES = "198.51.100.0/24"
+SERVICE = "198.51.100.1"
+"""The server's own among them, which its certificate names: for nodes in other namespaces."""
 START_SECONDS = 60.0
 
 
@@ -72,13 +75,13 @@ class ApiServer:
             self._server = self._spawn(
                 "kube-apiserver",
                 f"--etcd-servers={ETCD}",
-                "--bind-address=127.0.0.1",
+                "--bind-address=0.0.0.0",  # of its namespace, where other nodes may be linked to
                 "--advertise-address=127.0.0.1",
                 f"--cert-dir={self._folder}/certs",
                 f"--token-auth-file={self._folder}/tokens",
                 "--authorization-mode=RBAC",
                 "--disable-admission-plugins=ServiceAccount",
-                "--service-cluster-ip-range=198.51.100.0/24",
+                f"--service-cluster-ip-range={SERVICES}",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-key-file={key}",
                 f"--service-account-signing-key-file={key}",
@@ -168,8 +171,8 @@ class ApiServer:
         (self._folder / "tokens").write_text(f"{TOKEN},tester,1,system:masters\n")
         self.kubeconfig_with(token=TOKEN)
 
-    def kubeconfig_with(self, *, token: str) -> str:
-        """The path of a kubeconfig for that token."""
+    def kubeconfig_with(self, *, token: str, server: str = SERVER) -> str:
+        """The path of a kubeconfig for that token; server: as others reach it."""
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -179,7 +182,7 @@ class ApiServer:
                 {
                     "name": "tests",
                     "cluster": {
-                        "server": SERVER,
+                        "server": server,
                         # Signed by itself, made on its first start.
                         "certificate-authority": f"{self._folder}/certs/apiserver.crt",
                     },
@@ -187,7 +190,8 @@ class ApiServer:
             ],
             "users": [{"name": "tests", "user": {"token": token}}],
         }
-        path = Path(self.kubeconfig) if token == TOKEN else self._folder / f"kubeconfig-{token}"
+        own = token == TOKEN and server == SERVER
+        path = Path(self.kubeconfig) if own else self._folder / f"kubeconfig-{token}"
         path.write_text(yaml.safe_dump(config))
         return str(path)
 

@@ -8,9 +8,7 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from outgate.vip.protocol import Group, Lines, Report, Word, encode
+from kernel.vip.processes import Vip, eventually, some_keys
 
 pytestmark = pytest.mark.kernel
 
@@ -45,13 +42,6 @@ def run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
-
-
-def eventually(true: Callable[[], object], *, within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        threading.Event().wait(0.02)
 
 
 class Lan:
@@ -102,69 +92,6 @@ class Lan:
         return self.holders(address) == [host] and self.answers(address) == MACS[host]
 
 
-class Vip:
-    """A node's vip process, and the agent's end of its socket. folder: its files, as of /run."""
-
-    def __init__(self, lan: Lan, host: str, folder: Path, shared: Path) -> None:
-        self.host, self.path = host, folder / "vip.sock"
-        self._seq = 0
-        options = {
-            "socket": self.path,
-            "keys": shared / "keys",
-            "kubeconfig": shared / "kubeconfig",
-            **PATIENT,
-        }
-        flags = [f"--{name}={value}" for name, value in options.items()]
-        command = lan.exec(host, sys.executable, "-m", "outgate.vip", *flags)
-        with (folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=log)
-        self.agent: socket.socket | None = None
-        self._lines = Lines()
-
-    def told(self, *addresses: str, members: tuple[str, ...] = ("a",)) -> None:
-        """The agent's word on one gateway."""
-        if self.agent is None:
-            eventually(self._connects)
-        assert self.agent is not None
-        self._seq += 1
-        group = Group("internet", "uid", addresses, members, members)
-        ids = {address: number for number, address in enumerate(addresses, start=1)}
-        word = Word(self._seq, self.host, "eth0", UNDERLAY, (group,), ids)
-        self.agent.sendall(encode(word))
-
-    def report(self) -> Report:
-        """The next one."""
-        assert self.agent is not None
-        while True:
-            for said in self._lines.feed(self.agent.recv(1 << 16)):
-                if isinstance(said, Report):
-                    return said
-
-    def _connects(self) -> bool:
-        agent = socket.socket(socket.AF_UNIX)
-        agent.settimeout(10.0)
-        try:
-            agent.connect(str(self.path))
-        except OSError:
-            agent.close()
-            return False
-        self.agent = agent
-        return True
-
-    def cpu(self) -> float:
-        """Seconds of CPU so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def end(self, signum: int = signal.SIGTERM) -> None:
-        if self.agent is not None:
-            self.agent.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signum)
-            self.process.send_signal(signal.SIGCONT)
-        self.process.wait(timeout=15)
-
-
 Start = Callable[[str], Vip]
 
 
@@ -176,17 +103,15 @@ def lan() -> Iterator[Lan]:
 
 @pytest.fixture
 def start(lan: Lan, tmp_path: Path) -> Iterator[Start]:
-    keys = tmp_path / "keys"
-    keys.mkdir()
-    (keys / "one").write_bytes(b"k" * 32)
-    (keys / "active").write_bytes(b"one")
+    keys = some_keys(tmp_path)
     (tmp_path / "kubeconfig").write_text(AWAY)
     with contextlib.ExitStack() as stack:
 
         def started(host: str) -> Vip:
             folder = tmp_path / host
             folder.mkdir(exist_ok=True)
-            vip = Vip(lan, host, folder, tmp_path)
+            options = {"keys": keys, "kubeconfig": tmp_path / "kubeconfig", **PATIENT}
+            vip = Vip(lan.exec(host), host, folder, mesh=UNDERLAY, options=options)
             stack.callback(vip.end, signal.SIGKILL)
             return vip
 
