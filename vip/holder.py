@@ -83,6 +83,8 @@ class Holder:
         self._errors: dict[IPAddress, str] = {}
         self._due = float("-inf")
         self._glance = float("-inf")
+        # Until when there is nothing to announce: turns come by each datagram of another node.
+        self._quiet = float("-inf")
         self._failures = 0
         self._repaired = 0
         self.version = 0
@@ -106,20 +108,21 @@ class Holder:
     def announce(self, address: IPAddress) -> None:
         """Say again that it is here, at once and in a train."""
         self._announcer = self._announcer.again(address)
+        self._quiet = float("-inf")
 
     def turn(self, *, now: float) -> None:
         """Acts on whatever is due at `now` (seconds, monotonic); never raises our own errors."""
         if self._due <= now or self._touched(now):
             self._reconcile(now)
+            self._quiet = float("-inf")
             self.version += 1
         if self._announce(now):
             self.version += 1
 
     def next_turn(self) -> float:
         """When there is something to do again, unless a word comes first."""
-        announcement = self._announcer.next_due()
         looks = self._due if self._addresses is None else min(self._due, self._glance)
-        return looks if announcement is None else min(looks, announcement)
+        return min(looks, self._quiet)
 
     def held(self) -> tuple[Held, ...]:
         """What is held, and what hinders the rest."""
@@ -199,6 +202,8 @@ class Holder:
 
     def _announce(self, now: float) -> bool:
         """Whether anything was due."""
+        if now < self._quiet:
+            return False
         sent: list[Holding] = []
         failed: list[Holding] = []
         for holding in self._announcer.due(now=now):
@@ -217,4 +222,6 @@ class Holder:
                 sent.append(holding)
         self._announcer = self._announcer.announced(sent, now=now)
         self._announcer = self._announcer.postponed(failed, now=now)
+        due = self._announcer.next_due()
+        self._quiet = float("inf") if due is None else due
         return bool(sent or failed)

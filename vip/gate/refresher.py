@@ -9,6 +9,7 @@ from outgate.vip.gate.frames import frame, fuse_key, lease_key, mark
 from outgate.vip.gate.model import Family
 
 _LINK = "lo"
+_FAMILIES = tuple(Family)
 _LOOKS, _PAUSE = 10, 0.0005
 """Each look after the first comes a pause later: under load the kernel takes a frame in by a thread
 of its own, some milliseconds late."""
@@ -32,7 +33,8 @@ class Refresher:
     def light(self, number: int, *, fuse: int) -> bool:
         """Whether the fuse burns in both tables."""
         self._send(number, fuse=fuse, span=0)
-        return any(all(self._channel.left(_fuses(fuse))) for _ in _looks())
+        places = _fuses(fuse)
+        return any(all(self._channel.left(places)) for _ in _looks())
 
     def refresh(self, number: int, *, fuse: int, span: int) -> bool:
         """Whether the lease has this span (ms) now, in both tables; if not, not by this fuse."""
@@ -62,16 +64,16 @@ class Refresher:
         if number != self._number:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark(number))
             self._number = number
-        for family in Family:
+        for family in _FAMILIES:
             self._socket.sendto(frame(family, fuse=fuse, span=span), (_LINK, 0))
 
 
 def _fuses(fuse: int) -> list[Place]:
-    return [(family, "fuse", fuse_key(fuse)) for family in Family]
+    return [(family, "fuse", fuse_key(fuse)) for family in _FAMILIES]
 
 
 def _leases(number: int) -> list[Place]:
-    return [(family, "alive", lease_key(number)) for family in Family]
+    return [(family, "alive", lease_key(number)) for family in _FAMILIES]
 
 
 def _looks() -> Iterator[None]:

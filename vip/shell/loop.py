@@ -71,6 +71,10 @@ class Speaker:
         """Sends each; how many left."""
         return self.socket.send(datagrams) if self.socket is not None else 0
 
+    def is_at(self, address: IPAddress | None) -> bool:
+        """Whether there is nothing to be done for it to speak from there."""
+        return address == self._address and (address is None or self.socket is not None)
+
     def be_at(self, address: IPAddress | None) -> bool:
         """Speaks from there from now on; whether the socket is another now."""
         if self.socket is not None and address == self._address:
@@ -192,11 +196,11 @@ class VipLoop:
         if self._keyring.refresh() and self._keyring.error:
             log.error("keys not taken", error=self._keyring.error)
         codec.keys = self._keyring.keys
-        before = self._speaker.socket
-        if before is not None:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(before)
         own = self._driver.underlay()
+        if self._speaker.is_at(own):
+            return
+        if self._speaker.socket is not None:
+            self._selector.unregister(self._speaker.socket)
         if self._speaker.be_at(own):
             self._hand_over_at(own)
         if self._speaker.socket is not None:
