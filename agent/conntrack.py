@@ -10,13 +10,12 @@ import struct
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from outgate.agent.errors import FlowsRefused
 from outgate.agent.flows import Flow
 from outgate.agent.ports import Binding
 from outgate.api.view import IPAddress
+from outgate.daemon.closing import Closing
 
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _CT_GET = 1 << 8 | 1
@@ -51,7 +50,7 @@ TIMEOUT = 10.0
 """Seconds that the kernel may take to answer."""
 
 
-class Conntrack:
+class Conntrack(Closing):
     """A ctnetlink socket in this thread's network namespace (needs CAP_NET_ADMIN).
 
     For one thread. Every method raises FlowsRefused if the kernel refuses.
@@ -168,17 +167,6 @@ class Conntrack:
         if -code in (errno.ENOENT, errno.ESTALE):
             return False
         raise FlowsRefused(f"{op}: {errno.errorcode.get(-code, code)}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _count() -> int:

@@ -9,8 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -21,6 +20,7 @@ from bench import ROOT
 from bench.netns import Namespace
 from outgate.api.kinds import EGRESS_TUNNEL, POD, Kind
 from outgate.api.meta import Wire
+from outgate.daemon.closing import Closing
 from outgate.kube.client import Client
 
 CRDS = ROOT / "charts" / "outgate" / "crds"
@@ -34,7 +34,7 @@ STATUS_APART = (POD, EGRESS_TUNNEL)
 T = TypeVar("T")
 
 
-class Cluster:
+class Cluster(Closing):
     """An API server that knows our kinds, and has no object of them.
 
     account: the folder of the service account. client: for threads inside the namespace only.
@@ -71,17 +71,6 @@ class Cluster:
     def close(self) -> None:
         """Kill it."""
         self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def create(self, kind: Kind[Wire], bodies: Iterable[Any]) -> None:
         """Create objects (wire values or JSON), in whatever order, with their status."""

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from bench.netns import Namespace, OutOfTime
 from outgate.agent.config import HTTP_PORT
+from outgate.daemon.closing import Closing
 
 ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
 READY_SECONDS = 60.0
@@ -42,7 +41,7 @@ class Memory:
     peak: int
 
 
-class Process:
+class Process(Closing):
     """One of our processes, running until `close`. log: the file of what it says."""
 
     def __init__(
@@ -99,17 +98,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def memory(rollup: str, status: str) -> Memory:

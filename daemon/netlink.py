@@ -8,8 +8,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+
+from outgate.daemon.closing import Closing
 
 ROUTE = socket.NETLINK_ROUTE
 NETFILTER = 12  # linux/netlink.h
@@ -25,7 +25,7 @@ _RECEIVE = 1 << 17  # bytes: the kernel fills 32 KiB at a time
 _TIMEOUT = 10.0  # seconds that the kernel may take to answer
 
 
-class Netlink:
+class Netlink(Closing):
     """A socket in the network namespace of the thread that makes it. Raises OSError."""
 
     def __init__(self, protocol: int) -> None:
@@ -55,17 +55,6 @@ class Netlink:
     def close(self) -> None:
         """Closes the socket."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -9,14 +9,14 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from outgate.api.view import IPAddress
 from outgate.daemon.changes import Changes, Group
+from outgate.daemon.closing import Closing
 from outgate.vip.address_batch import AddressBatch
 from outgate.vip.errors import AddressRefused
 from outgate.vip.model import ADDRESS_PROTOCOL, Holding, Link, Observed
@@ -28,7 +28,7 @@ IFF_UP_AND_CARRIER = 0x1 | 0x10000  # linux/if.h: IFF_UP, IFF_LOWER_UP
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV))
 
 
-class AddressKernel:
+class AddressKernel(Closing):
     """Observes and changes the addresses of its thread's network namespace (needs CAP_NET_ADMIN).
 
     For one thread. Linux 5.18 is the oldest that keeps IFA_PROTO: without it what was added would
@@ -159,17 +159,6 @@ class AddressKernel:
         self._ip.close()
         self._addresses.close()
         self._changes.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _address(message: Any) -> IPv4Interface | IPv6Interface:

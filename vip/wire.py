@@ -11,10 +11,10 @@ import subprocess
 import sys
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 from outgate.api.view import IPAddress
+from outgate.daemon.closing import Closing
 from outgate.vip.errors import WireRefused
 
 ETHER_SOURCE = slice(6, 12)
@@ -166,7 +166,7 @@ class LinkSockets:
             self._sockets.popitem()[1].close()
 
 
-class RawWire:
+class RawWire(Closing):
     """Announces on real links, by raw sockets that are kept (needs CAP_NET_RAW)."""
 
     def __init__(self) -> None:
@@ -187,14 +187,3 @@ class RawWire:
     def close(self) -> None:
         """Closes the sockets."""
         self._sockets.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

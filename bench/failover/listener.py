@@ -4,18 +4,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Self
 
 from bench import ROOT
 from bench.failover.observer import RECORD, Probe, What, plan
 from bench.failover.watch import Answer, Track
+from outgate.daemon.closing import Closing
 
 _RUN = "from bench.failover.observer import main; main()"
 _CHUNK = 64 * RECORD.size
 
 
-class Listener:
+class Listener(Closing):
     """Probes run, from its start to its end. tracks: what is known of each, by its name."""
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
@@ -40,17 +39,6 @@ class Listener:
         self._thread.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

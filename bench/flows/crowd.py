@@ -7,12 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from bench import ROOT
 from bench.flows.continuity import Flow
 from bench.flows.talk import Plan, Wanted
+from outgate.daemon.closing import Closing
 
 FLOWS = 200  # issue 5, Figures
 SHARED = 20
@@ -40,7 +39,7 @@ def wanted(
     )
 
 
-class Crowd:
+class Crowd(Closing):
     """The flows, from when all of them stand until `end`."""
 
     def __init__(self, plan: Plan) -> None:
@@ -68,14 +67,3 @@ class Crowd:
         """End it, whatever it does."""
         self._process.kill()
         self._process.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -14,10 +14,10 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from outgate.api.view import IPAddress
+from outgate.daemon.closing import Closing
 from outgate.vip.errors import VipError
 from outgate.vip.flows.errors import FrameRefused, NotOurs
 from outgate.vip.flows.framing import Frames, framed
@@ -102,7 +102,7 @@ class _Incoming:
     frames: Frames = field(default_factory=Frames)
 
 
-class Streams:
+class Streams(Closing):
     """Listens on this node's address, in the network namespace of the thread that makes it.
 
     For one thread. `now` is the caller's monotonic clock. Raises OSError if it can't listen.
@@ -299,17 +299,6 @@ class Streams:
             self._part(incoming)
         self._close(self._listener)
         self._epoll.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _family(address: IPAddress) -> socket.AddressFamily:

@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from outgate.daemon.closing import Closing
 from outgate.daemon.netlink import NETFILTER, Netlink
 from outgate.vip.flows.ctnetlink import (
     GET,
@@ -96,7 +95,7 @@ class Made:
     reason: str = ""
 
 
-class Inserter:
+class Inserter(Closing):
     """Makes entries in this thread's network namespace (needs CAP_NET_ADMIN). For one thread."""
 
     def __init__(self) -> None:
@@ -192,17 +191,6 @@ class Inserter:
     def close(self) -> None:
         """Closes the socket."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _seconds(name: str, default: int) -> int:

@@ -10,9 +10,8 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
+from outgate.daemon.closing import Closing
 from outgate.daemon.netlink import NETFILTER
 from outgate.vip.flows.bpf import attach, remapped_only
 from outgate.vip.flows.ctnetlink import DELETE, HEADER, NEW, parse
@@ -30,7 +29,7 @@ _SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max
 _RECEIVE = 1 << 16
 
 
-class RemappedWatch:
+class RemappedWatch(Closing):
     """A subscription in this thread's network namespace (needs CAP_NET_ADMIN). For one thread.
 
     `overrun`: events were lost, or none were heard yet: `resync` is due.
@@ -92,14 +91,3 @@ class RemappedWatch:
     def close(self) -> None:
         """Ends the subscription."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,12 +3,11 @@
 import errno
 import time
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Self
 
 import structlog
 
 from outgate.api.view import IPAddress
+from outgate.daemon.closing import Closing
 from outgate.vip.engine.events import Adopted
 from outgate.vip.gate import plan, rules, tables
 from outgate.vip.gate.channel import Channel, Refused
@@ -31,7 +30,7 @@ _TRIES = 20
 _TOO_SLOW = "not once was the process fast enough"
 
 
-class GateKernel:
+class GateKernel(Closing):
     """The edge to nf_tables; see `outgate.vip.gate.edge.Gate`. For one thread.
 
     Of the network namespace of the thread that makes it. It remembers what it wrote, so that what
@@ -233,17 +232,6 @@ class GateKernel:
         """Closes the sockets."""
         self._refresher.close()
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _begin(self, gateway: str, *, until: float) -> None:
         """A lease, whatever there was, by a transaction."""

@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Self
 
 from outgate.api.view import IPAddress
+from outgate.daemon.closing import Closing
 from outgate.vip.peer.errors import SocketRefused
 from outgate.vip.peer.seal import DATAGRAM_MAX
 from outgate.vip.peer.words import Datagram
@@ -37,7 +36,7 @@ _parse = lru_cache(maxsize=4096)(ip_address)
 _text = lru_cache(maxsize=4096)(str)
 
 
-class PeerSocket:
+class PeerSocket(Closing):
     """A socket on this node's underlay address.
 
     errors: how often what failed, by the name of the error: `ENETUNREACH`, `EPERM`, `ENOBUFS`.
@@ -108,14 +107,3 @@ class PeerSocket:
 
     def _count(self, error: OSError) -> None:
         self.errors[errno.errorcode.get(error.errno or 0, "other")] += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
