@@ -7,11 +7,11 @@ not by its address, so that both families agree, and by nothing else, so that it
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from ipaddress import ip_address
 
 from outgate.api.gateway import EgressGateway
 from outgate.api.policy import PolicyStatus
+from outgate.api.rendezvous import weight
 from outgate.api.view import EGRESS_ID_MAX, NO_EGRESS, IPAddress
 
 
@@ -114,11 +114,7 @@ def spread(pod: str, entries: tuple[Entry, ...], version: int) -> int:
     the best for one has nothing for the other.
     """
     open_ = [place for place, entry in enumerate(entries) if entry.leads(version)]
-    return max(open_ or range(len(entries)), key=lambda place: _weight(pod, entries[place].name))
-
-
-def _weight(pod: str, name: str) -> bytes:
-    return blake2b(f"{pod}\0{name}".encode(), digest_size=8).digest()
+    return max(open_ or range(len(entries)), key=lambda place: weight(pod, entries[place].name))
 
 
 @lru_cache(maxsize=65536)

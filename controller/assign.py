@@ -7,7 +7,8 @@ nobody has to claim it. Who holds an egress IP is decided by the gateway nodes t
 
 from collections.abc import Collection
 from functools import lru_cache
-from hashlib import blake2b
+
+from outgate.api.rendezvous import weight
 
 
 def assign(*, gateway: str, eligible: Collection[str], before: str) -> str:
@@ -20,8 +21,4 @@ def assign(*, gateway: str, eligible: Collection[str], before: str) -> str:
 @lru_cache(maxsize=1024)
 def heir(gateway: str, address: str, nodes: tuple[str, ...]) -> str:
     """The node of the highest rendezvous weight for the address; "" of no nodes."""
-    return max(nodes, key=lambda node: (_weight(gateway, address, node), node), default="")
-
-
-def _weight(gateway: str, address: str, node: str) -> bytes:
-    return blake2b("\0".join((gateway, address, node)).encode(), digest_size=8).digest()
+    return max(nodes, key=lambda node: (weight(gateway, address, node), node), default="")

@@ -1,19 +1,16 @@
-"""Who should hold an address: rendezvous hashing, the same on every node. Pure.
-
-The weight is the controller's (`outgate.controller.assign`), so that both name the same heir.
-"""
+"""Who should hold an address: rendezvous hashing, the same on every node. Pure."""
 
 from collections.abc import Iterable
 from functools import lru_cache
-from hashlib import blake2b
 
+from outgate.api.rendezvous import weight
 from outgate.api.view import IPAddress
 
 
 @lru_cache(maxsize=65536)
 def ranking(gateway: str, key: str, nodes: frozenset[str]) -> tuple[str, ...]:
     """The nodes by falling weight: the first is the heir, the next would be if it were gone."""
-    return tuple(sorted(nodes, key=lambda node: (_weight(gateway, key, node), node), reverse=True))
+    return tuple(sorted(nodes, key=lambda node: (weight(gateway, key, node), node), reverse=True))
 
 
 def heir(gateway: str, address: IPAddress, nodes: frozenset[str]) -> str:
@@ -24,7 +21,3 @@ def heir(gateway: str, address: IPAddress, nodes: frozenset[str]) -> str:
 def rank(gateway: str, key: str, nodes: Iterable[str], *, node: str) -> int:
     """The node's place in line among the nodes, from 0."""
     return ranking(gateway, key, frozenset(nodes) | {node}).index(node)
-
-
-def _weight(gateway: str, key: str, node: str) -> bytes:
-    return blake2b("\0".join((gateway, key, node)).encode(), digest_size=8).digest()
