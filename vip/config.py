@@ -5,7 +5,6 @@ The same names as the chart's values, as environment variables OUTGATE_VIP_* or 
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -34,12 +33,12 @@ CHOSEN = {
 
 def timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option for each of the engine's settings that an operator may choose."""
-    kinds = {field.name: field.type for field in fields(Settings)}
     for name, help_ in reversed(CHOSEN.items()):
+        default = getattr(DEFAULTS, name)
         command = click.option(
             f"--{name}",
-            type=int if kinds[name] == "int" or kinds[name] is int else float,
-            default=getattr(DEFAULTS, name),
+            type=type(default),
+            default=default,
             show_default=True,
             help=help_,
         )(command)

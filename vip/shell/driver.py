@@ -14,6 +14,7 @@ from outgate.api.view import IPAddress
 from outgate.vip.engine import actions as act
 from outgate.vip.engine import events as ev
 from outgate.vip.engine.engine import Engine
+from outgate.vip.engine.evidence import FOREVER
 from outgate.vip.engine.settings import Settings
 from outgate.vip.errors import PeerGone
 from outgate.vip.gate.errors import GateRefused, Lapsed
@@ -33,8 +34,6 @@ from outgate.vip.shell.memberships import addresses_of, news, parse
 from outgate.vip.shell.tally import Standing
 
 log = structlog.get_logger()
-
-NEVER = float("inf")
 
 NUMBERS_EVERY = 2.0
 """Seconds between two countings for the agent: a scrape comes every 30 s or so."""
@@ -68,7 +67,7 @@ class Driver:
         self._events: deque[ev.Event] = deque()
         self._sees_api = False
         self._settled = False
-        self._again = NEVER
+        self._again = FOREVER
         self._known: tuple[Observed, Word] | None = None
         self._report = Report(0, knows=False)
         self._reported: tuple[object, ...] = ()
@@ -129,7 +128,7 @@ class Driver:
     def turn(self, *, now: float) -> None:
         """Does whatever is due."""
         if self.word is not None and now >= self._again:
-            self._again = NEVER
+            self._again = FOREVER
             self.told(self.word, now=now)
         if self.engine is not None and now >= self.engine.next_wake():
             self.happen(ev.Tick(), now=now)
@@ -146,11 +145,11 @@ class Driver:
     def next_turn(self) -> float:
         """When to call `turn` again, unless something happens first."""
         return min(
-            self.engine.next_wake() if self.engine is not None else NEVER,
-            NEVER if (due := self._edges.segment.next_due()) is None else due,
-            self.codec.next_due() if self.codec is not None else NEVER,
+            self.engine.next_wake() if self.engine is not None else FOREVER,
+            FOREVER if (due := self._edges.segment.next_due()) is None else due,
+            self.codec.next_due() if self.codec is not None else FOREVER,
             self._edges.lan.next_turn(),
-            self.handover.next_due() if self.handover is not None else NEVER,
+            self.handover.next_due() if self.handover is not None else FOREVER,
             self.chronicle.troubles.next_due(),
             self._again,
         )

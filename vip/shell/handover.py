@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import structlog
 
 from outgate.api.view import IPAddress
+from outgate.vip.engine.evidence import FOREVER
+from outgate.vip.engine.peers import NEVER
 from outgate.vip.errors import VipError
 from outgate.vip.flows.entries import Entry, Seen, Timeouts, bound_elsewhere, bound_here, derive
 from outgate.vip.flows.messages import Complete, Flows, Want, from_bytes, to_bytes
@@ -28,8 +30,6 @@ from outgate.vip.flows.watch import RemappedWatch
 from outgate.vip.shell.sealing import StreamSeal
 
 log = structlog.get_logger()
-
-NEVER = float("inf")
 
 BUDGET = 0.004
 """Seconds of a turn in which entries are made; heartbeats are due every 100 ms."""
@@ -84,7 +84,7 @@ class Handover:
         self._wanted: list[_Wanted] = []
         self._told: dict[tuple[str, int], float] = {}
         self._forget: dict[int, float] = {}
-        self._resync = NEVER
+        self._resync = FOREVER
         self._resyncing: Iterator[Changes] | None = None
         self._epoll = select.epoll()
         self._epoll.register(streams.fileno(), select.EPOLLIN)
@@ -104,7 +104,7 @@ class Handover:
     def moved(self, holder: str, addresses: Iterable[IPAddress], *, now: float) -> None:
         """These are at another node now: it is told of our pods' flows."""
         ids = self._ids(addresses)
-        fresh = frozenset(id_ for id_ in ids if self._told.get((holder, id_), -NEVER) < now - AGAIN)
+        fresh = frozenset(id_ for id_ in ids if self._told.get((holder, id_), NEVER) < now - AGAIN)
         if fresh:
             self._tell(holder, fresh, now)
 
@@ -161,9 +161,9 @@ class Handover:
     def next_due(self) -> float:
         """When `turn` is due although `fileno` says nothing."""
         if self._jobs or self._resyncing is not None:
-            return -NEVER
-        asks = (min(one.ask if one.unasked else NEVER, one.until) for one in self._wanted)
-        return min((*asks, *self._forget.values(), self._resync), default=NEVER)
+            return NEVER
+        asks = (min(one.ask if one.unasked else FOREVER, one.until) for one in self._wanted)
+        return min((*asks, *self._forget.values(), self._resync), default=FOREVER)
 
     def close(self) -> None:
         """Closes all sockets."""
@@ -185,7 +185,7 @@ class Handover:
             return
         self._timeouts = timeouts()
         self._epoll.register(self._watch.fileno(), select.EPOLLIN)
-        self._resync = -NEVER
+        self._resync = NEVER
 
     def _ids(self, addresses: Iterable[IPAddress]) -> Ids:
         return frozenset(
@@ -193,7 +193,8 @@ class Handover:
         )
 
     def _tell(self, holder: str, ids: Ids, now: float) -> None:
-        self._told |= dict.fromkeys(((holder, id_) for id_ in ids), now)
+        recent = {key: when for key, when in self._told.items() if when >= now - AGAIN}
+        self._told = recent | dict.fromkeys(((holder, id_) for id_ in ids), now)
         index = self._mesh.indexes.get(self._mesh.node, 0)
         self._send(holder, telling(local_flows(ids), ids, index=index), now)
 

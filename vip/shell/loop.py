@@ -132,7 +132,7 @@ class VipLoop:
         return self._begun
 
     def run(self, stop: threading.Event) -> None:
-        """One turn after the other. Raises GateRefused if the gate can't be made."""
+        """One turn after the other; at the end, others are told that another process follows."""
         wake, woken = socket.socketpair()
         with self._selector, wake, woken:
             threading.Thread(target=_wake_on, args=(stop, wake), daemon=True).start()

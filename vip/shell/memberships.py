@@ -1,6 +1,7 @@
 """What a new word of the agent means to the engine: pure."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import ip_address
 
 from outgate.api.view import IPAddress
@@ -9,8 +10,12 @@ from outgate.vip.errors import PeerGone
 from outgate.vip.protocol import Group, Word
 
 
+@lru_cache(maxsize=65536)
 def parse(text: str) -> IPAddress:
-    """The address. Raises PeerGone if it is none."""
+    """The address. Raises PeerGone if it is none.
+
+    Each word repeats the last one's addresses, thousands of them, and heartbeats wait meanwhile.
+    """
     try:
         return ip_address(text)
     except ValueError as error:
