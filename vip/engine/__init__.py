@@ -52,7 +52,8 @@ two such pairs of swaps one is the first to begin; its node's own renewal comes 
 Lease was swapped, and makes the other's swap fail, or fails itself.
 
 *Coming back.* A deposed node writes itself in again. Others may not know for `roster_age`; for so
-long its acknowledgements are not counted. And it deposes nobody who has not reckoned with it, for
+long, or until all others have said that they know, its acknowledgements are not counted. And it
+deposes nobody who has not reckoned with it, for
 `settle`, within which all who can hold by its being out have read the Leases again.
 
 The failsafe (`partition: Availability`)

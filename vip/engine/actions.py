@@ -134,7 +134,8 @@ class WriteLease:
 class Report:
     """Something that people should know: an Event, a condition, a metric.
 
-    what: `Conflict`, `Occupied`, `Failsafe`, `ReturnPathFailed`, `ReturnPathWorks`, `Deposed`.
+    what: `Conflict`, `Occupied`, `Failsafe`, `FailsafeEnded`, `ReturnPathFailed`,
+    `ReturnPathWorks`, `Deposed`.
     """
 
     gateway: str

@@ -176,9 +176,10 @@ class Group:
         return mine is not None and mine.inside and mine.boot == self.boot
 
     def joined(self, now: float) -> bool:
-        """Whether it has been in for so long that nobody goes by Leases from before."""
-        return self.inside and now >= self.joined_at + self.settings.outlast(
-            self.settings.roster_age
+        """Whether nobody goes by Leases from before it was in: all say so, or it is long ago."""
+        return self.inside and (
+            all(peer in self.heard and peer.node in self._met for peer in self.others)
+            or now >= self.joined_at + self.settings.outlast(self.settings.roster_age)
         )
 
     def met(self, node: str, *, now: float) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from outgate.api.view import IPAddress
 from outgate.vip.engine import evidence
 from outgate.vip.engine.actions import Action, Probe, Refresh, Release, Report
-from outgate.vip.engine.evidence import SPARSE, Evidence
+from outgate.vip.engine.evidence import FOREVER, SPARSE, Evidence
 from outgate.vip.engine.peers import NEVER, Peer, Peers
 from outgate.vip.engine.settings import Partition, Settings
 from outgate.vip.engine.words import Claim, Say
@@ -39,6 +39,8 @@ class Holds:
         self._guarded = NEVER
         self._turn = 0
         self._contested = False
+        self._since = FOREVER
+        self._told = False
 
     def claims(self) -> tuple[Claim, ...]:
         """The addresses by epoch, for the heartbeat."""
@@ -49,7 +51,7 @@ class Holds:
 
     def wake(self) -> float:
         """When there is something to do about it, if nothing is heard until then."""
-        return self._wake if self.epochs else evidence.FOREVER
+        return self._wake if self.epochs else FOREVER
 
     def allowed(
         self, known: Evidence, others: Sequence[Peer], *, peers: Peers, now: float
@@ -89,16 +91,13 @@ class Holds:
             self.until = until
             yield Refresh(self._gateway, frozenset(self.epochs), until)
         failsafe &= not self.adopting
-        if failsafe and not self.failsafe:
-            yield Report(self._gateway, "Failsafe")
         self.failsafe = failsafe
+        yield from self._tell_failsafe(now=now)
         if self.guessed and not any(peers.silent(peer, now=now) for peer in others):
             self.guessed.clear()  # nobody has claimed them by a higher epoch
         soon = self.until - self._settings.lease / 4
         sparse = known.newest + SPARSE * self._settings.interval
-        self._wake = min(
-            soon if soon > now else self.until, sparse if sparse > now else evidence.FOREVER
-        )
+        self._wake = min(soon if soon > now else self.until, sparse if sparse > now else FOREVER)
 
     def doubtful(self) -> frozenset[IPAddress]:
         """What is held, or was taken, without certainty."""
@@ -147,6 +146,14 @@ class Holds:
             yield Release(self._gateway, gone, why, pass_on, to)
         if not self.epochs:
             self.failsafe = False
+            yield from self._tell_failsafe(now=NEVER)
+
+    def _tell_failsafe(self, *, now: float) -> Iterable[Action]:
+        """Tells people of a failsafe that lasts, and of its end: each start has a moment of it."""
+        self._since = min(self._since, now) if self.failsafe else FOREVER
+        told, self._told = self._told, now >= self._since + self._settings.api_patience
+        if told is not self._told:
+            yield Report(self._gateway, "Failsafe" if self._told else "FailsafeEnded")
 
     def superseded(self, say: Say, node: str) -> frozenset[IPAddress]:
         """Those that a member holds by a higher epoch; of equal ones, the greater name stays."""

@@ -71,7 +71,7 @@ class Leases:
         if g.holds.epochs and g.known.wants_lease(now=now, settings=g.settings):
             self._relied = now
             return g.settings.term
-        return mine.term if now < self._relied + g.settings.term else 0.0
+        return mine.term if now < self._relied + g.settings.renew else 0.0
 
     def _renewal_due(self, mine: Record, now: float) -> bool:
         g, s = self._group, self._group.settings

@@ -79,6 +79,20 @@ def test_a_node_that_is_cut_off_is_taken_over_within_half_a_second(nodes: int) -
     assert max(outages) <= 0.6
 
 
+def test_a_node_is_taken_over_as_fast_two_seconds_after_another_one_has_come_back() -> None:
+    made = cluster(nodes=2)
+    for _ in range(4):
+        (victim,) = made.holders(ADDRESSES[0])
+        cut(made, victim)
+        assert wait(made, lambda: served(made), within=1.0) <= 0.6
+        made.world.run(made.world.now + 3.0)
+        made.world.net.underlay_cut.clear()
+        made.world.net.segment_cut.clear()
+        made.api.away.clear()
+        made.checker.healed()
+        made.world.run(made.world.now + 2.0)
+
+
 def test_the_addresses_of_a_dead_node_take_one_swap_and_spread() -> None:
     made = cluster(nodes=4)
     (victim,) = made.holders(ADDRESSES[0])
@@ -152,6 +166,26 @@ def test_alone_without_the_api_server_availability_keeps_and_consistency_lets_go
             made.nodes[name].crash()
         made.world.run(made.world.now + 5.0)
         assert bool(made.holders(ADDRESSES[0])) is keeps
+
+
+def test_people_hear_of_a_failsafe_that_lasts_and_of_its_end_but_not_at_a_healthy_start() -> None:
+    made = Cluster(World(1), nodes=2)
+    said: list[str] = []
+    for node in made.nodes.values():
+        node.seen = lambda action: said.append(action.what) if isinstance(action, Report) else None
+    made.start()
+    made.world.run(SETTLED)
+    assert said == []
+    (holder,) = made.holders(ADDRESSES[0])
+    cut(made, holder)
+    made.world.run(made.world.now + 5.0)
+    assert said == ["Failsafe"]
+    made.world.net.underlay_cut.clear()
+    made.world.net.segment_cut.clear()
+    made.api.away.clear()
+    made.checker.healed()
+    made.world.run(made.world.now + 2.0)
+    assert [what for what in said if what.startswith("Failsafe")] == ["Failsafe", "FailsafeEnded"]
 
 
 def test_cut_from_each_other_only_two_nodes_go_by_their_leases() -> None:
