@@ -17,6 +17,7 @@ class Restart:
         self._ready = False
         for group in groups:
             group.holds.announced = settings.restart
+            group.holds.adopting = False  # what an earlier restart has left is not shortened now
 
     def step(self, groups: Sequence[Group], *, now: float) -> Iterator[Action]:
         """Ready when all have answered; after a while without that, but for no longer than ever."""

@@ -264,6 +264,20 @@ def test_a_planned_restart_keeps_the_addresses() -> None:
     assert made.nodes[victim].runs
 
 
+def test_a_restart_right_after_a_restart_is_announced_until_the_process_ends() -> None:
+    made = cluster(nodes=2)
+    (victim,) = made.holders(ADDRESSES[0])
+    node = made.nodes[victim]
+    node.happen(Restarting())
+    wait(made, lambda: node.engine is None, within=0.5)
+    wait(made, lambda: node.engine is not None, within=5.0)
+    node.happen(Restarting())
+    while node.engine is not None:
+        assert node.engine.groups[GATEWAY].holds.announced == DEFAULTS.restart
+        made.world.run(made.world.now + 0.005)
+    assert made.holders(ADDRESSES[0]) == [victim]
+
+
 def test_who_dies_during_a_planned_restart_is_taken_over_when_its_lease_has_run_out() -> None:
     made = cluster(nodes=3)
     (victim,) = made.holders(ADDRESSES[0])
