@@ -8,7 +8,7 @@ from outgate.agent.holders import NOTHING_SAID, Claims
 from outgate.agent.vip_word import claims_of
 from outgate.api.view import IPAddress
 from outgate.vip.client import VipState
-from outgate.vip.protocol import Claimed
+from outgate.vip.protocol import Claimed, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,21 @@ class Heard:
         """
         return self._state().report is None and now < since + PATIENCE
 
-    def own(self) -> tuple[Claim, ...] | None:
-        """What this node has claimed; None while the vip process says nothing."""
+    def report(self) -> Report | None:
+        """The vip process' last word; None while it says nothing."""
         state = self._state()
         if not state.connected or state.report is None or not state.report.knows:
             return None
+        return state.report
+
+    def own(self) -> tuple[Claim, ...] | None:
+        """What this node has claimed; None while the vip process says nothing."""
+        report = self.report()
+        if report is None:
+            return None
         return tuple(
             Claim(one.gateway, one.epoch, tuple(map(ip_address, one.addresses)))
-            for one in state.report.claims
+            for one in report.claims
         )
 
     def claims(self) -> Claims:

@@ -5,13 +5,14 @@ then so that the controller knows it is alive.
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
 import structlog
 
+from outgate.agent.address_news import NO_NEWS, News, news_of
 from outgate.agent.holding import Claim, Silence, fitness_of, holding_of
 from outgate.agent.probes.course import Verdict
 from outgate.agent.reconcile import State
@@ -29,6 +30,7 @@ from outgate.api.tunnel import (
 from outgate.kube.api import Api
 from outgate.kube.errors import ApiError
 from outgate.vip.client import VipState
+from outgate.vip.protocol import Report as Said
 
 log = structlog.get_logger("outgate.agent")
 
@@ -42,6 +44,10 @@ MESSAGE_MAX = 1024
 RETRY = 2.0
 """Seconds until a report that did not arrive is sent again."""
 
+
+TROUBLES_PACE = 5.0
+"""Least seconds between two reports for troubles alone: each costs a write here, and one of the
+controller's."""
 
 PATIENCE = 3
 """Passes that fail in a row before a node that worked is reported as failed (about 2 s)."""
@@ -58,6 +64,7 @@ class Report:
     conditions: tuple[tuple[str, bool, str, str], ...]  # type, status, reason, message
     holding: tuple[Holding, ...] = ()
     fitness: tuple[Fitness, ...] = ()
+    news: News = NO_NEWS
 
 
 def report_of(
@@ -66,12 +73,13 @@ def report_of(
     *,
     holding: tuple[Holding, ...] = (),
     fitness: tuple[Fitness, ...] = (),
+    news: News = NO_NEWS,
 ) -> Report:
     """What there is to say about the data path, and about the addresses if any are to be held."""
     conditions = [("Programmed", *_programmed(state))]
     if vip is not None:
         conditions.append(("Announcing", *_announcing(vip)))
-    return Report(_phase(state), _underlay(state), tuple(conditions), holding, fitness)
+    return Report(_phase(state), _underlay(state), tuple(conditions), holding, fitness, news)
 
 
 def too_soon(state: State, *, before: str) -> bool:
@@ -83,6 +91,21 @@ def too_soon(state: State, *, before: str) -> bool:
     if state.programmed or before != "Ready":
         return False
     return not state.error or 0 < state.failures < PATIENCE
+
+
+def worth_saying(report: Report, *, said: Report | None, troubled: float) -> float:
+    """When to say this, in monotonic seconds: at once what is news, never the same as before.
+
+    said: what was said last. troubled: when troubles were last said: what differs in them alone
+    waits for `TROUBLES_PACE`.
+    """
+    if report == said:
+        return float("inf")
+    if said is not None:
+        news = replace(said.news, troubles=report.news.troubles)
+        if report == replace(said, news=news):
+            return troubled + TROUBLES_PACE
+    return float("-inf")
 
 
 def status_of(
@@ -112,6 +135,8 @@ def status_of(
         agent_version=agent,
         holding=report.holding,
         fitness=report.fitness,
+        moves=report.news.moves,
+        troubles=report.news.troubles,
         conditions=tuple(conditions),
     )
 
@@ -120,7 +145,8 @@ class Reporter:
     """Writes the status: a Task.
 
     state, vip: what to say, asked when it is said. tunnel: the object as it was last seen.
-    claims: what the vip process says that it holds; None while it says nothing.
+    claims: what the vip process says that it holds; None while it says nothing. said: all of its
+    last word, likewise.
     fitness: of the gateways whose selector takes the node, by name.
     """
 
@@ -136,6 +162,7 @@ class Reporter:
         tunnel: Callable[[], EgressTunnel | None],
         heartbeat: float,
         claims: Callable[[], Iterable[Claim] | None] = lambda: None,
+        said: Callable[[], Said | None] = lambda: None,
         fitness: Callable[[], Mapping[str, Verdict]] = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -147,12 +174,14 @@ class Reporter:
         self._tunnel = tunnel
         self._heartbeat = heartbeat
         self._claims = claims
+        self._vip_said = said
         self._fitness = fitness
         self._clock = clock
         self._monotonic = monotonic
         self._silence = Silence(monotonic())
         self._wakeup = Wakeup()
         self._said: Report | None = None
+        self._troubled = float("-inf")
         self._conditions: tuple[Condition, ...] | None = None
         self._error = ""
 
@@ -170,10 +199,12 @@ class Reporter:
         due = self._monotonic()
         while not stop.is_set():
             now = self._monotonic()
-            if now >= due or self._report(self._state(), self._tunnel()) != self._said:
+            report = self._report(self._state(), self._tunnel())
+            when = min(due, worth_saying(report, said=self._said, troubled=self._troubled))
+            if now >= when:
                 well = self.say()
-                due = now + (self._heartbeat if well else min(RETRY, self._heartbeat))
-            self._wakeup.wait(most=max(0.0, due - self._monotonic()))
+                when = due = now + (self._heartbeat if well else min(RETRY, self._heartbeat))
+            self._wakeup.wait(most=max(0.0, when - self._monotonic()))
 
     def say(self) -> bool:
         """Write the status now, if there is anything to say; whether all is said.
@@ -201,21 +232,24 @@ class Reporter:
             return False
         if self._error:
             log.info("status written again")
+        if self._said is None or self._said.news.troubles != report.news.troubles:
+            self._troubled = self._monotonic()
         self._error, self._said, self._conditions = "", report, status.conditions
         return True
 
     def _report(self, state: State, known: EgressTunnel | None) -> Report:
         before = known.status.holding if known is not None else ()
+        news = NO_NEWS if known is None else News(known.status.moves, known.status.troubles)
         if self._said is not None:
-            before = self._said.holding
+            before, news = self._said.holding, self._said.news
         claims = self._claims()
         self._silence = self._silence.after(claims is not None, now=self._monotonic())
+        silent = self._silence.lasted(self._monotonic())
         return report_of(
             state,
             self._vip(),
-            holding=holding_of(
-                claims, before=before, silent=self._silence.lasted(self._monotonic())
-            ),
+            holding=holding_of(claims, before=before, silent=silent),
+            news=news_of(self._vip_said(), before=news, silent=silent),
             fitness=fitness_of(self._fitness()),
         )
 

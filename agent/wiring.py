@@ -87,6 +87,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         tunnel=lambda: stores.tunnels.get(settings.node),
         heartbeat=settings.heartbeat,
         claims=heard.own,
+        said=heard.report,
         fitness=prober.fitness,
     )
 

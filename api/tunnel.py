@@ -57,6 +57,8 @@ NO_UNDERLAY = Underlay()
 
 
 GATEWAYS_MAX = 1024
+MOVES_MAX = 16
+TROUBLED_MAX = 8
 
 
 class Holding(Wire, frozen=True, kw_only=True):
@@ -81,10 +83,50 @@ class Fitness(Wire, frozen=True, kw_only=True):
     message: Annotated[str, Meta(max_length=512)] = ""
 
 
+class AddressMove(Wire, frozen=True, kw_only=True):
+    """Egress IPs of a gateway that the node took, or let go, within a few seconds.
+
+    `firstEpoch`, `epoch`: of the claims, the lowest and the highest. `node`: where they came from,
+    or go to; empty if that is nobody, or not known. `why`: of claims `planned` (the holder let go
+    when it was asked to), `crash` (it fell silent) or `free` (nobody held them); of releases the
+    reason. `tookMilliseconds`: since the silent holder was last heard, or since a planned move was
+    asked for; 0 where nothing was waited for.
+    """
+
+    gateway: Annotated[str, Meta(max_length=NAME_MAX)]
+    kind: Literal["Claimed", "Released"]
+    first_epoch: Annotated[int, Meta(ge=0)]
+    epoch: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=1)]
+    node: Annotated[str, Meta(max_length=NAME_MAX)] = ""
+    why: Annotated[str, Meta(max_length=64)] = ""
+    took_milliseconds: Annotated[int, Meta(ge=0)] = 0
+    time: Annotated[str, Meta(max_length=64)] = ""
+
+
+class AddressTrouble(Wire, frozen=True, kw_only=True):
+    """What is wrong, now, with egress IPs of a gateway, as this node sees it.
+
+    `reason`: `Conflict` (somebody else answers for one that the node holds), `Occupied` (for one
+    that it would take), `ReturnPathFailed` (packets to one that it holds go elsewhere),
+    `ReturnPathUnknown`, or `Failsafe` (it holds them without being certain of its right).
+    `addresses` are the first few of `count`.
+    """
+
+    gateway: Annotated[str, Meta(max_length=NAME_MAX)]
+    reason: Annotated[str, Meta(max_length=64)]
+    addresses: Annotated[
+        tuple[Annotated[str, Meta(max_length=45)], ...], Meta(max_length=TROUBLED_MAX)
+    ] = ()
+    count: Annotated[int, Meta(ge=0)] = 0
+    message: Annotated[str, Meta(max_length=256)] = ""
+
+
 class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
     """What the node's agent reports.
 
     `holding`: as its vip process says. `fitness`: of the gateways whose selector takes the node.
+    `moves`: the last ones, oldest first. `troubles`: those that last.
     """
 
     phase: Literal["Pending", "Ready", "Failed"] = "Pending"
@@ -93,6 +135,8 @@ class EgressTunnelStatus(Wire, frozen=True, kw_only=True):
     agent_version: Annotated[str, Meta(max_length=64)] = ""
     holding: Annotated[tuple[Holding, ...], Meta(max_length=ADDRESSES_MAX)] = ()
     fitness: Annotated[tuple[Fitness, ...], Meta(max_length=GATEWAYS_MAX)] = ()
+    moves: Annotated[tuple[AddressMove, ...], Meta(max_length=MOVES_MAX)] = ()
+    troubles: Annotated[tuple[AddressTrouble, ...], Meta(max_length=GATEWAYS_MAX)] = ()
     conditions: Conditions = ()
 
 

@@ -33,6 +33,7 @@ from outgate.controller.policies import Resolved
 from outgate.controller.serving import Served
 from outgate.controller.status import Moment
 from outgate.controller.telling import Known, complaints_of
+from outgate.controller.troubles import troubles_of
 from outgate.controller.tunnels import Mesh, allocate_tunnels
 
 
@@ -151,6 +152,8 @@ def _same_but_beat(old: EgressTunnel, new: EgressTunnel) -> bool:
         and old.status.underlay == new.status.underlay
         and old.status.holding == new.status.holding
         and old.status.fitness == new.status.fitness
+        and old.status.moves == new.status.moves
+        and old.status.troubles == new.status.troubles
         and old.status.conditions == new.status.conditions
         and bool(old.status.last_heartbeat_time) == bool(new.status.last_heartbeat_time)
     )
@@ -203,9 +206,9 @@ def _egress(
     addresses: dict[str, list[str]] = {}
     for gateway, address in used:
         addresses.setdefault(gateway, []).append(address)
-    claims = claims_of(
-        snapshot.tunnels.values(), reporting=_reporting(snapshot, silent=nodes.silent)
-    )
+    reporting = _reporting(snapshot, silent=nodes.silent)
+    claims = claims_of(snapshot.tunnels.values(), reporting=reporting)
+    troubles = troubles_of(snapshot.tunnels.values(), reporting=reporting)
     complaints = complaints_of(snapshot.tunnels.values())
     served = tuple(
         serving.serve(
@@ -221,6 +224,7 @@ def _egress(
             addresses=addresses.get(name, ()),
             claims=claims.get(name, {}),
             complaints=complaints,
+            seen=troubles.get(name, ()),
         )
         for name, gateway in ((gateway.metadata.name, gateway) for gateway in gateways)
     )
@@ -241,6 +245,7 @@ def _gateway_writes(
     known = Known(
         nodes=frozenset(name for _, name in snapshot.nodes),
         heard={name: now.mono - beat.seen for name, beat in beats.items()},
+        moves={name: tunnel.status.moves for (_, name), tunnel in snapshot.tunnels.items()},
     )
     for one in egress.served:
         status = serving.status_of(

@@ -13,6 +13,7 @@ from outgate.api.gateway import (
 )
 from outgate.api.kinds import EGRESS_GATEWAY
 from outgate.api.tunnel import EgressTunnel
+from outgate.controller import troubles
 from outgate.controller.addresses import parse, text_of
 from outgate.controller.assign import assign
 from outgate.controller.eligibility import Verdict, judge
@@ -23,6 +24,7 @@ from outgate.controller.ipam import FamilyPool
 from outgate.controller.model import Apply, Key, Level, Tell
 from outgate.controller.status import Finding, Moment, condition_of, conditions, some
 from outgate.controller.telling import Known, held, is_news, named, sentence
+from outgate.controller.troubles import Seen
 
 INT64_MAX = 2**63 - 1  # the API's integer: a /64 has more addresses
 MOVED = "Moved"
@@ -36,7 +38,8 @@ NODE_IP = ""
 class Served:
     """A gateway: its pools, a verdict on each candidate, and the holder of each address in use.
 
-    complaints: what nodes say is wrong with holding addresses.
+    complaints: what nodes say is wrong with holding addresses. seen: what is wrong on the
+    addresses' segments.
     """
 
     gateway: EgressGateway
@@ -44,6 +47,7 @@ class Served:
     verdicts: tuple[Verdict, ...]
     holders: Holds
     complaints: Mapping[str, str]
+    seen: tuple[Seen, ...] = ()
 
     @property
     def eligible(self) -> bool:
@@ -80,6 +84,7 @@ def serve(
     addresses: Collection[str],
     claims: Holds,
     complaints: Mapping[str, str],
+    seen: tuple[Seen, ...] = (),
 ) -> Served:
     """Find the holders of the gateway's addresses in use, by their claims.
 
@@ -92,7 +97,7 @@ def serve(
         eligible = [verdict.node for verdict in verdicts if verdict.eligible]
         node = assign(gateway=gateway.metadata.name, eligible=eligible, before=last)
         holders[NODE_IP] = Hold(0, node)
-    return Served(gateway, read, verdicts, holders, complaints)
+    return Served(gateway, read, verdicts, holders, complaints, seen)
 
 
 def status_of(
@@ -118,6 +123,7 @@ def status_of(
         _ready(served),
         _valid(served, short=[key for key in short if key[0] == name]),
         held(addresses, verdicts=served.verdicts, complaints=served.complaints),
+        *troubles.findings(served.seen),
     ]
     if gateway.spec.cluster_default:
         findings.append(_default(name, default=default))
@@ -149,14 +155,14 @@ def writes_of(served: Served, status: EgressGatewayStatus, *, known: Known) -> l
     if status == gateway.status:
         return []
     told: list[Tell] = []
-    for type_ in ("Ready", "PoolsValid", "Held"):
+    for type_ in ("Ready", "PoolsValid", "Held", *troubles.TYPES):
         before = condition_of(gateway.status.conditions, type_)
         after = condition_of(status.conditions, type_)
         if after is not None and is_news(before, after):
             level: Level = "Normal" if after.status == "True" else "Warning"
             told.append(Tell(EGRESS_GATEWAY, gateway, level, after.reason, after.message))
     for move in moves(gateway.status.addresses, status.addresses):
-        words = sentence(move, verdicts=served.verdicts, known=known)
+        words = sentence(move, gateway=gateway.metadata.name, verdicts=served.verdicts, known=known)
         told.append(
             Tell(EGRESS_GATEWAY, gateway, "Normal", MOVED, words, count=len(move.addresses))
         )

@@ -1,8 +1,9 @@
 """Conditions: what an object's status says about itself, and when that last changed. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from outgate.api.meta import Condition
 
@@ -36,12 +37,19 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A condition without its times: what is so now."""
+    """A condition without its times: what is so now. holds: None if that is not known."""
 
     type: str
-    holds: bool
+    holds: bool | None
     reason: str
     message: str = ""
+
+
+_STATUS: Mapping[bool | None, Literal["True", "False", "Unknown"]] = {
+    True: "True",
+    False: "False",
+    None: "Unknown",
+}
 
 
 def conditions(
@@ -55,12 +63,12 @@ def conditions(
     made: list[Condition] = []
     for finding in sorted(findings, key=lambda finding: finding.type):
         known = old.get(finding.type)
-        status = "True" if finding.holds else "False"
+        status = _STATUS[finding.holds]
         same = known is not None and known.status == status and known.last_transition_time
         made.append(
             Condition(
                 type=finding.type,
-                status="True" if finding.holds else "False",
+                status=status,
                 reason=finding.reason,
                 message=finding.message[:MESSAGE_MAX],
                 last_transition_time=known.last_transition_time if known and same else now.text(),

@@ -10,17 +10,32 @@ from ipaddress import IPv4Address
 import pytest
 
 from outgate.agent import holding
+from outgate.agent.address_news import NO_NEWS, News
 from outgate.agent.probes.course import Verdict
 from outgate.agent.reconcile import State
-from outgate.agent.report import PATIENCE, Reporter, report_of, status_of, too_soon
+from outgate.agent.report import (
+    PATIENCE,
+    TROUBLES_PACE,
+    Reporter,
+    report_of,
+    status_of,
+    too_soon,
+    worth_saying,
+)
 from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.api.meta import ObjectMeta
-from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, Holding
+from outgate.api.tunnel import (
+    AddressMove,
+    AddressTrouble,
+    EgressTunnel,
+    EgressTunnelSpec,
+    Holding,
+)
 from outgate.kube.errors import ApiUnavailable
 from outgate.kube.fake import FakeApi
 from outgate.tunnel.underlay import Underlay
 from outgate.vip.client import VipState
-from outgate.vip.protocol import Claimed, Held
+from outgate.vip.protocol import Claimed, Held, Move, Trouble
 from outgate.vip.protocol import Report as Said
 
 UNDERLAY = Underlay("eth0", IPv4Address("192.0.2.1"), None, 1500)
@@ -197,6 +212,7 @@ class Vip:
     def __init__(self, api: FakeApi) -> None:
         self.now = 1000.0
         self.claims: tuple[Claim, ...] | None = None
+        self.said: Said | None = None
         self.verdicts: dict[str, Verdict] = {}
         self.reporter = self.restarted(api)
 
@@ -209,6 +225,7 @@ class Vip:
             tunnel=lambda: api.get(EGRESS_TUNNEL, "node-a"),
             heartbeat=60.0,
             claims=lambda: self.claims,
+            said=lambda: self.said,
             fitness=lambda: self.verdicts,
             monotonic=lambda: self.now,
         )
@@ -245,6 +262,56 @@ def test_while_the_vip_process_is_restarted_the_report_keeps_what_it_held() -> N
         reporter.say()
         assert tunnel(api).status.holding == held
         vip.claims = None
+
+
+MOVE = AddressMove(gateway="gw", kind="Claimed", first_epoch=7, epoch=7, count=1)
+TROUBLE = AddressTrouble(gateway="gw", reason="Conflict")
+NOTHING, MOVED, TROUBLED = NO_NEWS, News((MOVE,)), News((), (TROUBLE,))
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "when"),
+    [
+        (NOTHING, NOTHING, float("inf")),
+        (NOTHING, TROUBLED, 100.0 + TROUBLES_PACE),
+        (TROUBLED, NOTHING, 100.0 + TROUBLES_PACE),
+        (NOTHING, MOVED, float("-inf")),
+        (NOTHING, News((MOVE,), (TROUBLE,)), float("-inf")),
+    ],
+)
+def test_troubles_that_change_all_the_time_are_not_written_all_the_time(
+    said: News, now: News, when: float
+) -> None:
+    before, after = (report_of(READY, None, news=news) for news in (said, now))
+    assert worth_saying(after, said=before, troubled=100.0) == when
+
+
+def test_what_was_never_said_is_said_at_once() -> None:
+    assert worth_saying(report_of(READY, None), said=None, troubled=100.0) == float("-inf")
+
+
+def test_moves_and_troubles_are_reported_and_stay_over_a_restart_of_the_agent() -> None:
+    api = server()
+    vip = Vip(api)
+    vip.said = Said(
+        1,
+        moves=(Move("gw", True, 0.0, 7, 7, 1, "node-b", "crash", 0.4),),
+        troubles=(Trouble("gw", "Conflict", ("203.0.113.7",), 1, "02:00:5e:00:53:01"),),
+    )
+    assert vip.reporter.say()
+    status = tunnel(api).status
+    assert [(one.node, one.why, one.took_milliseconds) for one in status.moves] == [
+        ("node-b", "crash", 400)
+    ]
+    assert [(one.reason, one.message) for one in status.troubles] == [
+        ("Conflict", "02:00:5e:00:53:01")
+    ]
+    vip.said = None
+    assert vip.restarted(api).say()
+    assert (tunnel(api).status.moves, tunnel(api).status.troubles) == (
+        status.moves,
+        status.troubles,
+    )
 
 
 def test_a_claim_is_reported_at_once() -> None:

@@ -1,7 +1,10 @@
+from typing import Any, Literal
+
 import pytest
 
 from outgate.api.gateway import EgressAddress
 from outgate.api.meta import Condition
+from outgate.api.tunnel import AddressMove
 from outgate.controller.eligibility import Verdict
 from outgate.controller.holding import Move
 from outgate.controller.telling import Known, held, is_news, sentence
@@ -64,21 +67,118 @@ def test_a_move_is_told_with_its_reason(
     source: str, known: Known, verdicts: tuple[Verdict, ...], words: str
 ) -> None:
     move = Move(source, "node-c", (A,), (7, 7))
-    told = sentence(move, verdicts=verdicts, known=known)
+    told = sentence(move, gateway="gw", verdicts=verdicts, known=known)
     assert words in told
     assert A in told
     assert "node-c" in told
     assert "(epoch 7)" in told
 
 
+def part(kind: Literal["Claimed", "Released"], node: str, why: str, **more: Any) -> AddressMove:
+    return AddressMove(
+        gateway=more.pop("gateway", "gw"),
+        kind=kind,
+        first_epoch=7,
+        epoch=7,
+        count=1,
+        node=node,
+        why=why,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "moves", "verdicts", "words"),
+    [
+        (
+            "node-a",
+            {"node-c": (part("Claimed", "node-a", "planned", took_milliseconds=52),)},
+            (CORDONED,),
+            "moved from node-a to node-c (epoch 7): planned, since node-a is Cordoned; it took "
+            "0.05 s",
+        ),
+        (
+            "node-b",
+            {"node-c": (part("Claimed", "node-b", "planned", took_milliseconds=52),)},
+            (WELL,),
+            "moved from node-b to node-c (epoch 7): planned; it took 0.05 s",
+        ),
+        (
+            "node-b",
+            {"node-c": (part("Claimed", "node-b", "crash", took_milliseconds=412),)},
+            (WELL,),
+            "node-b fell silent; taken over 0.41 s after it was last heard",
+        ),
+        (
+            "node-a",
+            {"node-c": (part("Claimed", "node-a", "crash", took_milliseconds=412),)},
+            (CORDONED,),
+            "node-a fell silent and node-a is Cordoned; taken over 0.41 s",
+        ),
+        # The old holder's report came first: nobody was shown to hold it in between.
+        (
+            "",
+            {"node-c": (part("Claimed", "node-a", "planned", took_milliseconds=52),)},
+            (CORDONED,),
+            "moved from node-a to node-c (epoch 7): planned",
+        ),
+        (
+            "node-b",
+            {
+                "node-b": (part("Released", "", "answered elsewhere"),),
+                "node-c": (part("Claimed", "node-b", "free"),),
+            },
+            (WELL,),
+            "node-b let go: somebody else answered for it; its agent last reported 3 s ago",
+        ),
+        (
+            "node-b",
+            {"node-c": (part("Claimed", "node-b", "free"),)},
+            (WELL,),
+            "node-b is eligible, so its peers lost it, or it let go",
+        ),
+        # What is said of others is not about this move.
+        (
+            "node-b",
+            {
+                "node-c": (
+                    part("Claimed", "node-b", "crash", gateway="other"),
+                    part("Released", "node-b", "crash"),
+                )
+            },
+            (WELL,),
+            "node-b is eligible, so its peers lost it, or it let go",
+        ),
+        ("", {"node-c": (part("Claimed", "", "free"),)}, (WELL,), "nobody was known to hold it"),
+    ],
+)
+def test_a_move_is_told_as_the_nodes_report_it(
+    source: str,
+    moves: dict[str, tuple[AddressMove, ...]],
+    verdicts: tuple[Verdict, ...],
+    words: str,
+) -> None:
+    known = Known({"node-a", "node-b"}, {"node-b": 3.2}, moves)
+    move = Move(source, "node-c", (A,), (7, 7))
+    assert words in sentence(move, gateway="gw", verdicts=verdicts, known=known)
+
+
+def test_what_a_node_reports_of_other_epochs_is_not_about_this_move() -> None:
+    known = Known({"node-b"}, {}, {"node-c": (part("Claimed", "node-b", "crash"),)})
+    move = Move("node-b", "node-c", (A,), (8, 9))
+    assert "silent" not in sentence(move, gateway="gw", verdicts=(WELL,), known=known)
+
+
 def test_many_addresses_are_named_by_the_first_few() -> None:
     move = Move("node-a", "node-c", tuple(f"198.51.100.{n}" for n in range(10, 99)), (7, 9))
-    told = sentence(move, verdicts=(), known=Known((), {}))
+    told = sentence(move, gateway="gw", verdicts=(), known=Known((), {}))
     assert "198.51.100.14 and 84 more moved from node-a to node-c (epochs 7 to 9)" in told
 
 
 def test_a_nodes_own_address_has_no_epoch() -> None:
-    told = sentence(Move("node-a", "node-c", ("",), (0, 0)), verdicts=(), known=Known((), {}))
+    told = sentence(
+        Move("node-a", "node-c", ("",), (0, 0)), gateway="gw", verdicts=(), known=Known((), {})
+    )
     assert told.startswith("the node's own address moved from node-a to node-c: ")
 
 
@@ -100,6 +200,29 @@ def condition(type_: str, status: str, reason: str) -> Condition:
         (condition("Held", "True", "Held"), condition("Held", "False", "NotHeld"), True),
         (condition("Held", "False", "NotHeld"), condition("Held", "False", "NotHeld"), False),
         (condition("Held", "False", "NotHeld"), condition("Held", "True", "Held"), True),
+        (None, condition("AddressesUnique", "True", "NoConflict"), False),
+        (None, condition("AddressesUnique", "False", "AddressConflict"), True),
+        (
+            condition("AddressesUnique", "False", "AddressConflict"),
+            condition("AddressesUnique", "True", "NoConflict"),
+            True,
+        ),
+        (
+            condition("ReturnPathWorks", "True", "NoneFailed"),
+            condition("ReturnPathWorks", "Unknown", "ReturnPathUnknown"),
+            False,
+        ),
+        (
+            condition("ReturnPathWorks", "Unknown", "ReturnPathUnknown"),
+            condition("ReturnPathWorks", "True", "NoneFailed"),
+            False,
+        ),
+        (
+            condition("ReturnPathWorks", "Unknown", "ReturnPathUnknown"),
+            condition("ReturnPathWorks", "False", "ReturnPathFailed"),
+            True,
+        ),
+        (None, condition("ReturnPathWorks", "Unknown", "ReturnPathUnknown"), False),
     ],
 )
 def test_only_what_people_should_know_is_an_event(
