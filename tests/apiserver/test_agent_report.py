@@ -12,7 +12,7 @@ from outgate.api.kinds import EGRESS_TUNNEL
 from outgate.kube.client import Client
 from outgate.tunnel.underlay import Underlay
 from outgate.vip.client import VipState
-from outgate.vip.protocol import Held
+from outgate.vip.protocol import Held, Move, Trouble
 from outgate.vip.protocol import Report as Said
 
 pytestmark = pytest.mark.kernel
@@ -56,13 +56,24 @@ class Claim:
 
 
 @pytest.mark.usefixtures("crds")
-def test_thousands_of_held_addresses_and_every_fitness_are_accepted_and_taken_back(
+def test_thousands_of_addresses_and_all_that_is_said_of_them_are_accepted_and_taken_back(
     client: Client,
 ) -> None:
     client.apply(EGRESS_TUNNEL, "node-a", {"spec": SPEC}, manager="outgate-controller")
     many = tuple(IPv4Address("198.18.0.0") + number for number in range(16384))
     claims = [(Claim("gw", 7, many[:8000]), Claim("gw", 9, many[8000:])), ()]
     verdicts = [{"gw": Verdict(False, "ProbesFailed", "m" * 600), "other": FIT}, {}]
+    said = Said(
+        1,
+        moves=tuple(
+            Move("gw", True, 1.5, 0, number, 16384, "node-b", "answered elsewhere", 0.4123)
+            for number in range(21)
+        ),
+        troubles=tuple(
+            Trouble(f"gw-{number}", "ReturnPathFailed", tuple(map(str, many[:8])), 16384, "m" * 300)
+            for number in range(100)
+        ),
+    )
     reporter = Reporter(
         client,
         node="node-a",
@@ -71,6 +82,7 @@ def test_thousands_of_held_addresses_and_every_fitness_are_accepted_and_taken_ba
         tunnel=lambda: client.get(EGRESS_TUNNEL, "node-a"),
         heartbeat=10.0,
         claims=lambda: claims[0],
+        said=lambda: said,
         fitness=lambda: verdicts[0],
     )
     assert reporter.say()
@@ -81,6 +93,10 @@ def test_thousands_of_held_addresses_and_every_fitness_are_accepted_and_taken_ba
         ("gw", False),
         ("other", True),
     ]
+    assert [(one.epoch, one.why, one.took_milliseconds) for one in found.status.moves] == [
+        (number, "answered elsewhere", 412) for number in range(5, 21)
+    ]
+    assert found.status.troubles[0].count == 16384
     claims.pop(0)
     verdicts.pop(0)
     assert reporter.say()

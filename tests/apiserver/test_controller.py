@@ -291,6 +291,48 @@ def test_events_say_what_happened(start: Start, objects: Objects, apiserver: Api
     until("events tell it", told)
 
 
+def test_a_conflict_and_a_move_are_told_as_the_nodes_report_them(
+    start: Start, objects: Objects, client: Client, apiserver: ApiServer
+) -> None:
+    start("a")
+    objects.gateway(ipv4=["198.51.100.10"])
+    objects.nodes("node-1", "node-2")
+    objects.policy()
+    until("it is held", lambda: bool(objects.holders().get("198.51.100.10")))
+    holder = objects.holders()["198.51.100.10"]
+    (other,) = {"node-1", "node-2"} - {holder}
+
+    def reports(node: str, **status: Any) -> None:
+        client.apply(
+            EGRESS_TUNNEL, node, {"status": status}, manager="segment", subresource="status"
+        )
+
+    def unique() -> str:
+        found = client.get(EGRESS_GATEWAY, "gw")
+        assert found is not None
+        return next(c.status for c in found.status.conditions if c.type == "AddressesUnique")
+
+    def told(*words: str) -> bool:
+        events = apiserver.kubectl("get", "events", "-A", "-o", "wide")
+        return any(all(word in line for word in words) for line in events.splitlines())
+
+    trouble = {"gateway": "gw", "reason": "Conflict", "addresses": ["198.51.100.10"], "count": 1}
+    reports(holder, troubles=[trouble | {"message": "02:00:5e:00:53:01"}])
+    until("the condition says it", lambda: unique() == "False")
+    until("an Event says it", lambda: told("Warning", "AddressConflict", "02:00:5e:00:53:01"))
+    reports(holder, troubles=[])
+    until("it is over", lambda: unique() == "True" and told("Normal", "NoConflict"))
+
+    crash = {"gateway": "gw", "kind": "Claimed", "firstEpoch": 0, "epoch": 1_000_000, "count": 1}
+    crash |= {"node": holder, "why": "crash", "tookMilliseconds": 412}
+    reports(other, moves=[crash])
+    objects.node(holder, ready=False)
+    until(
+        "the move is told",
+        lambda: told("Moved", f"from {holder} to {other}", "(epoch", "fell silent", "0.41 s"),
+    )
+
+
 def test_a_policy_loses_its_addresses_with_its_gateway_and_says_so(
     start: Start, objects: Objects, client: Client
 ) -> None:

@@ -29,7 +29,7 @@ NAMED = 8
 """Addresses that a trouble names."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Contest:
     """times: how often it was seen."""
 
@@ -37,7 +37,7 @@ class _Contest:
     what: str
     mac: str
     until: float
-    times: int = 1
+    times: int
 
 
 @dataclass(slots=True)
@@ -64,13 +64,11 @@ class Troubles:
     def contest(self, gateway: str, what: str, address: IPAddress, *, mac: str, now: float) -> bool:
         """Somebody else was heard; whether that is news."""
         known = self._contests.get(address)
-        if known is None or known.what != what:
-            self._contests[address] = _Contest(gateway, what, mac, now + QUIET)
-            self.version += 1
-            return True
-        self.version += known.mac != mac or known.times == 1
-        known.mac, known.until, known.times = mac, now + QUIET, known.times + 1
-        return False
+        times = 1 if known is None else known.times + 1
+        self._contests[address] = _Contest(gateway, what, mac, now + QUIET, times)
+        news = known is None or known.what != what
+        self.version += news or times == 2 or (known is not None and known.mac != mac)
+        return news
 
     def path(
         self, gateway: str, address: IPAddress, what: str, *, why: str = "", now: float

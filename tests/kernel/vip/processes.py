@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from outgate.vip.protocol import Group, Lines, Report, Word, encode
+from outgate.vip.protocol import Group, Lines, Numbers, Report, Trouble, Word, encode
+
+M = TypeVar("M", Report, Numbers)
 
 
 def eventually(true: Callable[[], object], *, within: float = 20.0) -> None:
@@ -55,6 +58,7 @@ class Vip:
                 [*enter, sys.executable, "-m", "outgate.vip", *flags], stderr=log, stdout=log
             )
         self.agent: socket.socket | None = None
+        self.troubles: tuple[Trouble, ...] = ()
         self._lines = Lines()
 
     def told(self, *addresses: str, members: tuple[str, ...] = ("a",)) -> None:
@@ -70,11 +74,18 @@ class Vip:
 
     def report(self) -> Report:
         """The next one; the last of them, if more have come."""
+        return self._next(Report)
+
+    def numbers(self) -> Numbers:
+        """The next ones; the last of them, if more have come."""
+        return self._next(Numbers)
+
+    def _next(self, kind: type[M]) -> M:
         assert self.agent is not None
         while True:
-            said = list(self._lines.feed(self.agent.recv(1 << 16)))
-            if said and isinstance(said[-1], Report):
-                return said[-1]
+            said = self._lines.feed(self.agent.recv(1 << 16))
+            if found := [one for one in said if isinstance(one, kind)]:
+                return found[-1]
 
     def _connects(self) -> bool:
         agent = socket.socket(socket.AF_UNIX)

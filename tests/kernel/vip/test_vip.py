@@ -23,6 +23,7 @@ pytestmark = pytest.mark.kernel
 VIP4, VIP6 = "203.0.113.7", "2001:db8::7"
 NODES = ("a", "b", "c", "d")
 UNDERLAY = {host: f"203.0.113.{number}" for number, host in enumerate(NODES, start=1)}
+OUT = "02:aa:00:00:00:05"
 MACS = {host: f"02:aa:00:00:00:0{number}" for number, host in enumerate(NODES, start=1)}
 PATIENT = {"interval": 0.3, "misses": 4, "lease": 1.0, "isolation": 2.5, "freshness": 1.2}
 PATIENT |= {"withhold": 1.4, "probe": 0.3}
@@ -174,6 +175,50 @@ def test_a_planned_restart_is_no_outage(lan: Lan, start: Start) -> None:
     deadline = time.monotonic() + 3.0
     while time.monotonic() < deadline:
         assert lan.answers(VIP4) == MACS["a"]
+
+
+def told(vip: Vip, *kinds: str) -> set[tuple[str, str]]:
+    """The next troubles of these kinds, once they are others than before, with their details."""
+    deadline = time.monotonic() + 30.0
+    while time.monotonic() < deadline:
+        report = vip.report()
+        vip.troubles, before = report.troubles, vip.troubles
+        now, last = (
+            {(one.what, one.detail) for one in some if one.what in kinds}
+            for some in (report.troubles, before)
+        )
+        if now != last:
+            return now
+    raise AssertionError("not told")
+
+
+def test_somebody_else_who_answers_is_told_before_an_address_is_taken_and_while_it_is_held(
+    lan: Lan, start: Start
+) -> None:
+    contested = ("Conflict", "Occupied")
+    lan.ip("out", f"addr add {VIP4}/32 dev eth0")
+    vip = start("a")
+    vip.told(VIP4)
+    assert told(vip, *contested) == {("Occupied", OUT)}
+    assert lan.holders(VIP4) == []
+    lan.ip("out", f"addr del {VIP4}/32 dev eth0")
+    assert told(vip, *contested) == set()
+    eventually(lambda: lan.at("a", VIP4))
+    lan.ip("out", f"addr add {VIP4}/32 dev eth0")
+    lan.ip("out", "neigh flush dev eth0")
+    command = lan.exec("out", "ping", "-c1", "-W1", "-I", VIP4, UNDERLAY["a"])  # asks as VIP4
+    subprocess.run(command, capture_output=True, timeout=10, check=False)
+    assert told(vip, *contested) == {("Conflict", OUT)}
+
+
+def test_a_way_back_that_leads_elsewhere_is_told(lan: Lan, start: Start) -> None:
+    lan.ip("a", "route add default via 203.0.113.5")
+    lan.ip("out", f"neigh replace {VIP4} lladdr 02:bb:00:00:00:bb nud permanent dev eth0")
+    vip = start("a")
+    vip.told(VIP4)
+    assert told(vip, "ReturnPathFailed", "ReturnPathUnknown") == {("ReturnPathFailed", "")}
+    numbers = vip.numbers()
+    assert [(one.lost, one.held) for one in numbers.gateways] == [(1, 1)]
 
 
 def test_both_forms_and_the_advertisement_are_on_the_wire_in_a_train(

@@ -45,6 +45,13 @@ def test_one_answer_before_an_address_is_taken_may_have_been_a_member_that_asked
     assert troubles.now() == ()
 
 
+def test_an_address_that_was_lost_to_somebody_goes_on_being_contested() -> None:
+    troubles = Troubles()
+    troubles.contest(GW, CONFLICT, VIP, mac=MAC, now=0.0)
+    assert troubles.contest(GW, OCCUPIED, VIP, mac=MAC, now=1.0), "news"
+    assert [trouble.what for trouble in troubles.now()] == [OCCUPIED]
+
+
 def test_a_way_back_that_fails_is_checked_anew_until_it_works() -> None:
     troubles = Troubles()
     assert troubles.path(GW, VIP, FAILED, now=0.0)
