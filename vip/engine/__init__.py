@@ -28,6 +28,10 @@ that B has heard A.
 - that it is silent, and gone: all who are heard have called it silent, its kernel must have let go,
   and its Lease says that it is out.
 
+*A link is one that carries both ways.* Who says that he does not hear this node is as silent as one
+who does not speak: nothing of his is acknowledged, so that he can be taken over. What he says that
+he holds is his all the same, as far as his Lease does not tell otherwise.
+
 *Calling somebody silent is a promise*: for `withhold`, which outlasts `freshness` under any drift,
 the speaker acknowledges nothing of it. A process that has just started may have promised something
 and forgotten; it acknowledges nothing for as long.

@@ -116,6 +116,8 @@ class Engine:
         known = self.peers.by_node.get(heartbeat.node)
         before = None if known is None else known.word
         was_silent = known is None or self.peers.silent(known, now=now)
+        # Two who have found each other again each wait for the other's word that it hears.
+        self._voice.urgent |= known is not None and not self.peers.speaks(known, now=now)
         granted = NEVER if known is None else known.granted
         peer = self.peers.hear(heartbeat, now=now)
         if peer is None:

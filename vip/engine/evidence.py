@@ -84,7 +84,7 @@ def unopposed(others: Iterable[Peer], *, peers: Peers, settings: Settings, now: 
     newest, opposed = NEVER, False
     for peer in others:
         newest = max(newest, peer.granted)
-        if peer.objects and not peers.silent(peer, now=now):
+        if peer.objects and peers.speaks(peer, now=now):
             opposed = True
     if newest + settings.lease > now + settings.lease / 4:
         return newest + settings.lease

@@ -47,6 +47,7 @@ class Group:
         self.others: tuple[Peer, ...] = ()
         self.silent: tuple[Peer, ...] = ()
         self.heard: tuple[Peer, ...] = ()
+        self.speaking: tuple[Peer, ...] = ()
         self.suspects: tuple[Peer, ...] = ()
         self.joined_at = NEVER
         self.renewed = NEVER
@@ -107,7 +108,7 @@ class Group:
     # What follows.
 
     def look(self, *, now: float) -> None:
-        """Sorts the members into those that are heard, and the silent."""
+        """Sorts the members into those that are heard, and the silent, who may be speaking."""
         names = set(self.membership.members)
         names.update(node for node, record in self.roster.records.items() if record.inside)
         for peer in self.peers.by_node.values():
@@ -122,10 +123,13 @@ class Group:
         self.heard = (
             tuple(p for p in self.others if p not in self.silent) if self.silent else self.others
         )
+        self.speaking = tuple(p for p in self.others if self.peers.speaks(p, now=now))
+        # One who does not hear us still holds what it says, unless its Lease tells otherwise.
         self.holders = {
             address: peer
-            for peer in self.heard
-            if (said := self.say_of(peer)) is not None
+            for peer in self.speaking
+            if (peer in self.heard or self.roster.out(peer.node) is None)
+            and (said := self.say_of(peer)) is not None
             for claim in said.claims
             for address in claim.addresses
         }
@@ -226,7 +230,7 @@ class Group:
         if mine is not None and not mine.inside and self.holds.epochs:
             yield Report(self.gateway, "Deposed")
             yield from self.holds.release(self.holds.epochs, why="deposed")
-        for peer in self.heard:
+        for peer in self.speaking:
             say = self.say_of(peer)
             if say is not None and self.holds.epochs:
                 lost = self.holds.superseded(say, peer.node)

@@ -1,5 +1,8 @@
 """What this node has heard of the others, and what they have heard of it.
 
+A link that carries one way only counts as cut: heartbeats of a peer who says that he does not hear
+this node are read, but he is as silent as one who does not speak.
+
 A peer's acknowledgement counts from when the acknowledged heartbeat was *sent*: whatever delay,
 pause or reordering came between, the peer can't have called this node silent before that. A peer
 that this node has called silent is not acknowledged for a while, for somebody may act on it.
@@ -12,6 +15,7 @@ from outgate.vip.engine.settings import Settings
 from outgate.vip.engine.words import Ack, Heard, Hearing, Heartbeat
 
 NEVER = float("-inf")
+SILENT = (Hearing.WITHHOLDS, Hearing.UNHEARD)
 REMEMBERED = 64
 """Own heartbeats whose sending time is known: 6 s of them; an older echo is no evidence."""
 
@@ -20,16 +24,18 @@ REMEMBERED = 64
 class Peer:
     """One other node. Times are ours, in seconds.
 
-    heard: when its last heartbeat came. echoed, echo: when we sent the newest heartbeat of ours
-    that it had heard when it sent that, and its counter. granted: the same, of those that it
-    acknowledged as evidence. objects: whether we were silent to it, in that heartbeat. accused:
-    when we last called it silent.
+    heard: when its last heartbeat came that counts; boot, counter: of that one. spoke, said: the
+    same of its last one. echoed, echo: when we sent the newest heartbeat of ours that it had heard
+    when it sent that, and its counter. granted: the same, of those acknowledged as evidence.
+    objects: whether we were silent to it, in its last one. accused: when we last called it silent.
     """
 
     node: str
     boot: int = 0
     counter: int = 0
     heard: float = NEVER
+    said: tuple[int, int] = (0, 0)
+    spoke: float = NEVER
     echoed: float = NEVER
     echo: int = 0
     granted: float = NEVER
@@ -58,16 +64,16 @@ class Peers:
     def hear(self, heartbeat: Heartbeat, *, now: float) -> Peer | None:
         """Takes a heartbeat; None if it is not newer than the last one of that node."""
         peer = self.get(heartbeat.node)
-        if (heartbeat.boot, heartbeat.counter) <= (peer.boot, peer.counter):
+        said = (heartbeat.boot, heartbeat.counter)
+        if said <= peer.said:
             return None
-        peer.boot, peer.counter = heartbeat.boot, heartbeat.counter
-        peer.heard, peer.word = now, heartbeat
+        peer.said, peer.spoke, peer.word = said, now, heartbeat
         mine = heartbeat.peers.get(self._node)
         peer.objects = (
-            mine is not None
-            and mine.hearing is Hearing.WITHHOLDS
-            and mine.age >= self._settings.silence
+            mine is not None and mine.hearing in SILENT and mine.age >= self._settings.silence
         )
+        if not peer.objects or (mine is not None and mine.hearing is Hearing.UNHEARD):
+            peer.heard, (peer.boot, peer.counter) = now, said
         if mine is None or mine.boot != self._boot:
             return peer
         sent = self._sent_at(mine.counter)
@@ -93,6 +99,10 @@ class Peers:
         back = self.counter - counter
         return self._sent[-1 - back] if 0 <= back < len(self._sent) else NEVER
 
+    def speaks(self, peer: Peer, *, now: float) -> bool:
+        """Whether the peer has said something of late, whether or not it hears us."""
+        return now < peer.spoke + self._settings.silence
+
     def silent(self, peer: Peer, *, now: float) -> bool:
         """Whether the peer has not been heard for the misses, or not since our start."""
         return now >= self.silent_from(peer)
@@ -108,15 +118,19 @@ class Peers:
         return {node: self._hearing(peer, now) for node, peer in self.by_node.items()}
 
     def acknowledges(self, peer: Peer, *, now: float) -> bool:
-        """Whether a heartbeat of the peer that comes now is acknowledged."""
+        """Whether the heartbeat of the peer that came last, now, is acknowledged."""
         withhold = self._settings.withhold
-        return now >= peer.accused + withhold and now >= self.started + withhold
+        return (
+            peer.said == (peer.boot, peer.counter)
+            and now >= peer.accused + withhold
+            and now >= self.started + withhold
+        )
 
     def _hearing(self, peer: Peer, now: float) -> Heard:
         since = max(peer.heard, self.started)
         if now >= since + self._settings.silence:
             peer.accused = now
-            hearing = Hearing.WITHHOLDS
+            hearing = Hearing.UNHEARD if self.speaks(peer, now=now) else Hearing.WITHHOLDS
         elif now < peer.accused + self._settings.withhold:
             hearing = Hearing.WITHHOLDS
         elif not peer.counter or now < self.started + self._settings.withhold:

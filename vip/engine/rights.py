@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from outgate.vip.engine.events import Record
 from outgate.vip.engine.evidence import FOREVER
-from outgate.vip.engine.peers import NEVER, Peer, Peers
+from outgate.vip.engine.peers import NEVER, SILENT, Peer, Peers
 from outgate.vip.engine.roster import Roster
 from outgate.vip.engine.settings import Settings
-from outgate.vip.engine.words import Hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def _contact(
         if said is None:
             continue  # does not know it, so has not acknowledged it
         if (
-            said.hearing is not Hearing.WITHHOLDS
+            said.hearing not in SILENT
             or said.age < settings.silence
             or not fresh(other, settings=settings, now=now)
         ):

@@ -18,15 +18,18 @@ class Hearing(Enum):
 
     ACKNOWLEDGES: its hearing is evidence. NEW: it has not heard the other since its own start, or
     may not acknowledge yet. WITHHOLDS: it has called the other silent, and somebody may act on it.
+    UNHEARD: the same of one who speaks, but says that he does not hear the speaker.
     """
 
     ACKNOWLEDGES = "acknowledges"
     NEW = "new"
     WITHHOLDS = "withholds"
+    UNHEARD = "unheard"
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
-    """What a member has heard of another: the last heartbeat's boot and counter, 0 if none.
+    """What a member has heard of another: boot and counter of the last heartbeat that counts, 0 if
+    none does.
 
     age: seconds since, by the speaker's clock; since its own start, if none.
     """

@@ -22,7 +22,7 @@ from outgate.vip.peer.words import Claims, Moved
 INFLATED_MAX = 4 * 1024 * 1024
 """Bytes of a message when it is unpacked: more than 16,384 IPv6 addresses, each held and wanted."""
 
-HEARINGS = (Hearing.ACKNOWLEDGES, Hearing.NEW, Hearing.WITHHOLDS)
+HEARINGS = (Hearing.ACKNOWLEDGES, Hearing.NEW, Hearing.WITHHOLDS, Hearing.UNHEARD)
 """By the number on the wire."""
 
 _NUMBERS = {hearing: number for number, hearing in enumerate(HEARINGS)}

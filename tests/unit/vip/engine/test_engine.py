@@ -93,6 +93,16 @@ def test_a_node_is_taken_over_as_fast_two_seconds_after_another_one_has_come_bac
         made.world.run(made.world.now + 2.0)
 
 
+def test_a_holder_that_hears_nothing_is_taken_over_although_it_speaks() -> None:
+    made = cluster(nodes=2)
+    (victim,) = made.holders(ADDRESSES[0])
+    rest = [*(name for name in made.nodes if name != victim), *HOSTS]
+    made.world.net.underlay_cut |= {(other, victim) for other in rest}
+    made.world.net.segment_cut |= {(other, victim) for other in rest}
+    made.api.away |= {victim}
+    wait(made, lambda: served(made), within=0.9)
+
+
 def test_the_addresses_of_a_dead_node_take_one_swap_and_spread() -> None:
     made = cluster(nodes=4)
     (victim,) = made.holders(ADDRESSES[0])
