@@ -1,5 +1,7 @@
 """What is evidence, what is fresh, and whom one has called silent."""
 
+import pytest
+
 from outgate.vip.engine.peers import NEVER, Peers
 from outgate.vip.engine.settings import DEFAULTS
 from outgate.vip.engine.words import Ack, Heard, Hearing, Heartbeat
@@ -64,6 +66,31 @@ def test_hearing_without_acknowledging_is_fresh_but_no_evidence() -> None:
     assert peer is not None
     assert peer.echoed == 1.0
     assert peer.granted == NEVER
+    assert peer.objects
+
+
+def test_who_speaks_but_does_not_hear_us_becomes_silent_and_is_told_so() -> None:
+    mine = peers()
+    peer = mine.hear(beat(1), now=1.0)
+    assert peer is not None
+    for counter, now in ((2, 1.1), (3, 1.2), (4, 1.3)):
+        mine.hear(beat(counter, hears=1, hearing=Hearing.WITHHOLDS, age=0.4), now=now)
+    assert peer.counter == 1
+    assert not mine.acknowledges(peer, now=1.3)
+    assert mine.speaks(peer, now=1.3)
+    assert mine.silent(peer, now=1.3)
+    assert mine.say(now=1.3)["node-b"] == Heard(1, 1, pytest.approx(0.3), Hearing.UNHEARD)
+
+
+def test_two_who_do_not_hear_each_other_any_more_find_each_other_again() -> None:
+    mine = peers()
+    peer = mine.hear(beat(1), now=1.0)
+    assert peer is not None
+    mine.say(now=2.0)
+    mine.hear(beat(2, hears=1, hearing=Hearing.WITHHOLDS, age=1.0), now=2.0)
+    assert mine.silent(peer, now=2.0)
+    mine.hear(beat(3, hears=1, hearing=Hearing.UNHEARD, age=1.0), now=2.1)
+    assert not mine.silent(peer, now=2.1)
     assert peer.objects
 
 
