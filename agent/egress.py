@@ -10,18 +10,10 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from outgate.api.gateway import EgressGateway
+from outgate.api.hold import Hold
 from outgate.api.policy import PolicyStatus
 from outgate.api.rendezvous import weight
 from outgate.api.view import EGRESS_ID_MAX, NO_EGRESS, IPAddress
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Holder:
-    """A node that has claimed an address. The greater one is right: the later, and of one epoch
-    the greater name, as the engines decide it."""
-
-    epoch: int
-    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,7 @@ class EgressTable:
     """
 
     ids: Mapping[tuple[str, IPAddress | None], int]
-    holders: Mapping[int, Holder]
+    holders: Mapping[int, Hold]
     addresses: Mapping[int, IPAddress | None]
     problems: tuple[str, ...]
 
@@ -83,7 +75,7 @@ class EgressTable:
 def egress_table(gateways: Iterable[EgressGateway]) -> EgressTable:
     """Reads all gateways' status. An id that two addresses claim belongs to the first by name."""
     ids: dict[tuple[str, IPAddress | None], int] = {}
-    holders: dict[int, Holder] = {}
+    holders: dict[int, Hold] = {}
     addresses: dict[int, IPAddress | None] = {}
     problems: list[str] = []
     for gateway in sorted(gateways, key=lambda one: one.metadata.name):
@@ -101,7 +93,7 @@ def egress_table(gateways: Iterable[EgressGateway]) -> EgressTable:
                 ids[name, address] = entry.id
                 addresses[entry.id] = address
                 if entry.node:
-                    holders[entry.id] = Holder(entry.epoch, entry.node)
+                    holders[entry.id] = Hold(entry.epoch, entry.node)
     return EgressTable(ids, holders, addresses, tuple(problems))
 
 

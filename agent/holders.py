@@ -8,7 +8,8 @@ first, or by which way.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from outgate.agent.egress import EgressTable, Holder
+from outgate.agent.egress import EgressTable
+from outgate.api.hold import Hold
 from outgate.api.view import IPAddress
 
 
@@ -21,7 +22,7 @@ class Claims:
     """
 
     own: Mapping[IPAddress, int] | None = None
-    heard: Mapping[IPAddress, Holder] = field(default_factory=dict)
+    heard: Mapping[IPAddress, Hold] = field(default_factory=dict)
 
 
 NOTHING_SAID = Claims()
@@ -41,11 +42,11 @@ def next_hops(egress: EgressTable, claims: Claims, *, node: str) -> Mapping[int,
     return found
 
 
-def _holder(said: Holder | None, address: IPAddress, claims: Claims, node: str) -> str:
+def _holder(said: Hold | None, address: IPAddress, claims: Claims, node: str) -> str:
     known = [one for one in (said, claims.heard.get(address)) if one is not None]
     if claims.own is not None:
         # Of this node, its own process knows best: whatever else is said is old.
         known = [one for one in known if one.node != node]
         if address in claims.own:
-            known.append(Holder(claims.own[address], node))
+            known.append(Hold(claims.own[address], node))
     return max(known).node if known else ""

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
-from outgate.agent.egress import Holder
 from outgate.agent.holders import Claims
+from outgate.api.hold import Hold
 from outgate.api.view import IPAddress, NodeView
 from outgate.rules.plan import is_candidate, mesh_peers
 from outgate.vip.protocol import Claimed, Group, Report, Word
@@ -50,7 +50,7 @@ def claims_of(report: Report) -> Claims:
     return Claims(
         own={address: one.epoch for one in report.claims for address in _addresses(one)},
         heard={
-            address: Holder(one.epoch, one.node)
+            address: Hold(one.epoch, one.node)
             for one in report.heard
             for address in _addresses(one)
         },

@@ -8,17 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from outgate.api.gateway import EgressAddress
+from outgate.api.hold import Hold
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller.addresses import parse, text_of
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Hold:
-    """Who holds an address, and the epoch of its claim; node "": nobody does, nor did after it."""
-
-    epoch: int = 0
-    node: str = ""
-
 
 NOBODY = Hold()
 

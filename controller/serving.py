@@ -11,6 +11,7 @@ from outgate.api.gateway import (
     EgressGatewayStatus,
     PoolUsage,
 )
+from outgate.api.hold import Hold
 from outgate.api.kinds import EGRESS_GATEWAY
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller import troubles
@@ -18,7 +19,7 @@ from outgate.controller.addresses import parse, text_of
 from outgate.controller.assign import assign
 from outgate.controller.eligibility import Verdict, judge
 from outgate.controller.gateways import PoolsRead
-from outgate.controller.holding import Hold, Holds, holds_of, moves
+from outgate.controller.holding import Holds, holds_of, moves
 from outgate.controller.ids import EgressKey
 from outgate.controller.ipam import FamilyPool
 from outgate.controller.model import Apply, Key, Level, Tell

@@ -19,11 +19,11 @@ from unit.agent.cluster import (
 )
 
 from outgate.agent.apply import addresses_of
-from outgate.agent.egress import Holder
 from outgate.agent.holders import NOTHING_SAID, Claims
 from outgate.agent.view import Snapshot, ViewMaker
 from outgate.agent.vip_word import word_of
 from outgate.api.core import Namespace
+from outgate.api.hold import Hold
 from outgate.api.meta import LabelSelector, ObjectMeta, Requirement
 from outgate.api.policy import AppliedTo, AssignedEIP, ClusterAppliedTo, PolicyStatus
 from outgate.api.view import NodeView
@@ -109,7 +109,7 @@ CLAIMS = st.builds(
     Claims,
     own=st.none() | st.dictionaries(ADDRESSES, EPOCHS),
     heard=st.dictionaries(
-        ADDRESSES, st.builds(Holder, EPOCHS, st.sampled_from(["node-b", "node-c"]))
+        ADDRESSES, st.builds(Hold, EPOCHS, st.sampled_from(["node-b", "node-c"]))
     ),
 )
 TUNNELS = st.sampled_from(

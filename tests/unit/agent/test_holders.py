@@ -5,8 +5,9 @@ from itertools import permutations
 
 import pytest
 
-from outgate.agent.egress import EgressTable, Holder
+from outgate.agent.egress import EgressTable
 from outgate.agent.holders import NOTHING_SAID, Claims, next_hops
+from outgate.api.hold import Hold
 
 ID, OWN_ID = 7, 9
 EIP = ip_address("203.0.113.7")
@@ -14,9 +15,9 @@ HERE, B, C = "node-a", "node-b", "node-c"
 
 
 def hop(
-    api: Holder | None,
+    api: Hold | None,
     *,
-    heard: Holder | None = None,
+    heard: Hold | None = None,
     own: int | None = None,
     speaks: bool = True,
 ) -> str | None:
@@ -37,19 +38,19 @@ def hop(
     ("api", "heard", "own", "expected"),
     [
         (None, None, None, None),
-        (Holder(4, B), None, None, B),
-        (None, Holder(4, B), None, B),
-        (Holder(4, B), Holder(5, C), None, C),
-        (Holder(5, B), Holder(4, C), None, B),
-        (Holder(4, B), None, 5, HERE),
+        (Hold(4, B), None, None, B),
+        (None, Hold(4, B), None, B),
+        (Hold(4, B), Hold(5, C), None, C),
+        (Hold(5, B), Hold(4, C), None, B),
+        (Hold(4, B), None, 5, HERE),
         (None, None, 5, HERE),
-        (Holder(4, B), Holder(6, C), 5, C),
-        (Holder(6, B), Holder(4, C), 5, B),
-        (Holder(4, HERE), None, None, None),
-        (Holder(9, HERE), Holder(4, B), None, B),
-        (Holder(9, HERE), Holder(6, B), 5, B),
-        (None, Holder(9, HERE), None, None),
-        (Holder(4, HERE), None, 4, HERE),
+        (Hold(4, B), Hold(6, C), 5, C),
+        (Hold(6, B), Hold(4, C), 5, B),
+        (Hold(4, HERE), None, None, None),
+        (Hold(9, HERE), Hold(4, B), None, B),
+        (Hold(9, HERE), Hold(6, B), 5, B),
+        (None, Hold(9, HERE), None, None),
+        (Hold(4, HERE), None, 4, HERE),
     ],
     ids=[
         "nobody is known",
@@ -69,36 +70,36 @@ def hop(
     ],
 )
 def test_the_latest_claim_has_it(
-    api: Holder | None, heard: Holder | None, own: int | None, expected: str | None
+    api: Hold | None, heard: Hold | None, own: int | None, expected: str | None
 ) -> None:
     assert hop(api, heard=heard, own=own) == expected
 
 
 @pytest.mark.parametrize(
-    ("api", "heard"), list(permutations((Holder(4, B), Holder(4, C)), 2)), ids=["b, c", "c, b"]
+    ("api", "heard"), list(permutations((Hold(4, B), Hold(4, C)), 2)), ids=["b, c", "c, b"]
 )
 def test_of_one_epoch_the_greater_name_has_it_whoever_was_heard_first(
-    api: Holder, heard: Holder
+    api: Hold, heard: Hold
 ) -> None:
     assert hop(api, heard=heard) == C
-    assert hop(api, heard=Holder(4, B), own=4) == max(HERE, api.node)
+    assert hop(api, heard=Hold(4, B), own=4) == max(HERE, api.node)
 
 
 @pytest.mark.parametrize("node", [HERE, B])
 def test_until_the_own_process_has_spoken_the_api_is_believed(node: str) -> None:
-    assert hop(Holder(4, node), speaks=False) == node
+    assert hop(Hold(4, node), speaks=False) == node
     assert hop(None, speaks=False) is None
 
 
-@pytest.mark.parametrize("claims", [NOTHING_SAID, Claims(own={}, heard={EIP: Holder(99, C)})])
+@pytest.mark.parametrize("claims", [NOTHING_SAID, Claims(own={}, heard={EIP: Hold(99, C)})])
 def test_the_gateway_nodes_own_address_is_where_the_controller_says(claims: Claims) -> None:
     # Nobody claims it: the vip processes know of addresses only.
     for node in (HERE, B):
-        table = EgressTable({}, {OWN_ID: Holder(0, node)}, {OWN_ID: None}, ())
+        table = EgressTable({}, {OWN_ID: Hold(0, node)}, {OWN_ID: None}, ())
         assert next_hops(table, claims, node=HERE) == {OWN_ID: node}
     assert next_hops(EgressTable({}, {}, {OWN_ID: None}, ()), claims, node=HERE) == {}
 
 
 def test_an_address_that_is_not_in_use_has_no_next_hop_whoever_claims_it() -> None:
     table = EgressTable({}, {}, {}, ())
-    assert next_hops(table, Claims(own={EIP: 3}, heard={EIP: Holder(4, B)}), node=HERE) == {}
+    assert next_hops(table, Claims(own={EIP: 3}, heard={EIP: Hold(4, B)}), node=HERE) == {}

@@ -13,12 +13,12 @@ from unit.agent.cluster import EIP4, EIP6, ID4, ID6, gateway, keyed, pod, policy
 from unit.agent.node import Node
 
 from outgate.agent.apply import addresses_of
-from outgate.agent.egress import Holder
 from outgate.agent.flows import Flow
 from outgate.agent.holders import Claims
 from outgate.agent.node_state import ALL_BITS, Device, MarkUse, NodeState
 from outgate.agent.reconcile import Pace
 from outgate.agent.report import report_of
+from outgate.api.hold import Hold
 from outgate.api.view import NodeView
 from outgate.daemon.backoff import Backoff
 from outgate.rules.model import AddElements, DeleteElements, DeleteTable, Transaction
@@ -99,7 +99,7 @@ def test_a_node_that_is_no_member_any_more_serves_what_it_holds_until_it_has_han
     word = node.vip.word
     assert word is not None and word.groups[0].eligible == ("node-b",)
     assert FOUR in addresses_of(_view(node).held)
-    node.claims = Claims(own={}, heard={FOUR: Holder(4, "node-b")})
+    node.claims = Claims(own={}, heard={FOUR: Hold(4, "node-b")})
     assert node.change(gateways=ELSEWHERE) == ["tell", "rules", "tell"]
     assert _view(node).held == ()
 
@@ -125,7 +125,7 @@ def test_an_address_that_moves_is_one_map_element_and_no_other_word() -> None:
     word = node.vip.word
     for claims in (
         Claims(own={FOUR: 5}),
-        Claims(own={}, heard={FOUR: Holder(6, "node-b")}),
+        Claims(own={}, heard={FOUR: Hold(6, "node-b")}),
     ):
         node.nft.written.clear()
         node.claims = claims

@@ -23,11 +23,11 @@ from unit.agent.cluster import (
     tunnel,
 )
 
-from outgate.agent.egress import Holder
 from outgate.agent.holders import Claims
 from outgate.agent.view import ViewMaker
 from outgate.api.clusterinfo import EgressClusterInfo
 from outgate.api.core import Namespace
+from outgate.api.hold import Hold
 from outgate.api.meta import LabelSelector, ObjectMeta
 from outgate.api.policy import AppliedTo, AssignedEIP, ClusterAppliedTo, PolicyStatus
 from outgate.api.tunnel import Underlay
@@ -182,8 +182,8 @@ def test_every_address_of_the_cluster_has_its_id_and_the_nodes_own_have_none() -
     [
         (Claims(own={}), {ID4: "node-b", ID6: "node-b"}),
         (Claims(own={ip_address(EIP4): 1}), {ID4: "node-a", ID6: "node-b"}),
-        (Claims(heard={ip_address(EIP6): Holder(2, "node-c")}), {ID4: "node-b"}),
-        (Claims(heard={ip_address(EIP6): Holder(0, "aaa")}), {ID4: "node-b", ID6: "node-b"}),
+        (Claims(heard={ip_address(EIP6): Hold(2, "node-c")}), {ID4: "node-b"}),
+        (Claims(heard={ip_address(EIP6): Hold(0, "aaa")}), {ID4: "node-b", ID6: "node-b"}),
     ],
     ids=["as the API says", "this node's", "by whom no tunnel leads to", "older than the API's"],
 )

@@ -6,9 +6,9 @@ from ipaddress import ip_address
 import pytest
 from unit.agent.cluster import EIP4, EIP6, ID4, ID6, gateway, keyed, outcome, tunnel
 
-from outgate.agent.egress import Holder
 from outgate.agent.holders import Claims
 from outgate.agent.vip_word import claims_of, word_of
+from outgate.api.hold import Hold
 from outgate.api.view import IPAddress, NodeView
 from outgate.vip.protocol import Claimed, Group, Report, Word
 
@@ -93,8 +93,8 @@ def test_claims_are_by_address_with_their_epochs() -> None:
     assert claims_of(report) == Claims(
         own={FOUR: 4, SIX: 6},
         heard={
-            ip_address(OTHER): Holder(5, "node-b"),
-            ip_address("203.0.113.10"): Holder(5, "node-b"),
+            ip_address(OTHER): Hold(5, "node-b"),
+            ip_address("203.0.113.10"): Hold(5, "node-b"),
         },
     )
 

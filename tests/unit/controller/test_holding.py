@@ -1,7 +1,8 @@
 from outgate.api.gateway import EgressAddress
+from outgate.api.hold import Hold
 from outgate.api.meta import ObjectMeta
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, EgressTunnelStatus, Holding
-from outgate.controller.holding import Hold, Move, claims_of, holds_of, moves
+from outgate.controller.holding import Move, claims_of, holds_of, moves
 
 A, B = "198.51.100.10", "2001:db8:1::1"
 
