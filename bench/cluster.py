@@ -91,6 +91,10 @@ class Cluster(Closing):
         if kind in STATUS_APART and "status" in body:
             self.write_status(kind, body)
 
+    def delete(self, kind: Kind[Wire], name: str) -> None:
+        """Delete an object without a namespace."""
+        self._namespace.inside(lambda: self.client.delete(kind, name))
+
     def write_status(self, kind: Kind[Wire], body: Mapping[str, Any]) -> None:
         """Write an object's status; from a thread inside the namespace."""
         metadata = body["metadata"]

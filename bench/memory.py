@@ -1,9 +1,11 @@
 """What a node's processes take of its memory, and how long they take to start.
 
 Real processes against a real API server, first with next to nothing in it, then with a large
-cluster, of which this node is a gateway: it knows all others, and holds addresses.
+cluster. This node is a gateway's member: its vip process settles with the others, who are silent,
+and with their Leases, who holds its addresses. In the large cluster it holds them all.
 """
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from statistics import median
 
+from kernel.vip.processes import some_keys
 from unit.agent.cluster import gateway, info, tunnel
 
 from bench import process
@@ -37,7 +40,11 @@ NODE = "node-a"
 POLICIES = 10_000
 NODES = 1_000
 ADDRESSES = 10
-"""Of both families, that this node holds."""
+"""Of both families, that this node holds, beside the two of the policies."""
+MEMBERS = (NODE, "node-0002", "node-0003")
+"""Of its gateway."""
+OUTGATE = "outgate"
+"""The namespace of the Leases."""
 
 ROUNDS = 3
 SETTLED = EVERY + 2.0
@@ -62,22 +69,26 @@ def run() -> tuple[Figure, ...]:
         folder = Path(name)
         with Cluster(node, folder) as cluster:
             _found(cluster)
-            idle = list(_figures("idle", node, cluster, folder, goal=IDLE))
+            keys = some_keys(folder)
+            idle = list(_figures("idle", node, cluster, folder, keys=keys, goal=IDLE))
             began = time.monotonic()
             _fill(cluster)
             filled = Figure("fill", time.monotonic() - began, "s")
-            full = list(_figures("full", node, cluster, folder, goal=FULL))
+            full = list(_figures("full", node, cluster, folder, keys=keys, goal=FULL))
     return (*idle, *full, filled)
 
 
 def _found(cluster: Cluster) -> None:
     """What there is before anybody asks for anything."""
-    cluster.create(NAMESPACE, [KubeNamespace(metadata=ObjectMeta(name="shop"))])
+    names = ("shop", OUTGATE)
+    cluster.create(NAMESPACE, [KubeNamespace(metadata=ObjectMeta(name=name)) for name in names])
     cluster.create(EGRESS_CLUSTER_INFO, [info("10.244.0.0/16")])
     cluster.create(EGRESS_TUNNEL, [a_tunnel(1)])
+    cluster.create(EGRESS_GATEWAY, [a_gateway(addresses=False)])
 
 
 def _fill(cluster: Cluster) -> None:
+    cluster.delete(EGRESS_GATEWAY, "egw")
     cluster.create(EGRESS_GATEWAY, [a_gateway()])
     cluster.create(EGRESS_TUNNEL, map(a_tunnel, range(2, NODES + 1)))
     cluster.create(POD, map(some_pod, range(PODS)))
@@ -97,14 +108,24 @@ def a_tunnel(number: int) -> EgressTunnel:
     )
 
 
-def a_gateway() -> EgressGateway:
-    """This node holds addresses of it, the one of the policies among them."""
+def a_gateway(*, addresses: bool = True) -> EgressGateway:
+    """This node is a member, and holds its addresses, those of the policies among them."""
+    members = dict.fromkeys(MEMBERS, True)
+    if not addresses:
+        return gateway(nodes=members)
     entries = [
         (str(first + number), 1 + number + offset, NODE)
         for first, offset in ((_EGRESS4, 0), (_EGRESS6, ADDRESSES))
         for number in range(ADDRESSES)
     ]
-    return gateway(("203.0.113.100", 101, NODE), ("2001:db8:1::1:100", 106, NODE), *entries)
+    policies = (("203.0.113.100", 101, NODE), ("2001:db8:1::1:100", 106, NODE))
+    return gateway(*policies, *entries, nodes=members)
+
+
+def _held(node: Namespace) -> int:
+    """How many addresses the vip process has put on the node's link."""
+    (link,) = json.loads(node.run("ip -j addr show dev eth0"))
+    return sum(entry["prefixlen"] in (32, 128) for entry in link["addr_info"])
 
 
 def _node() -> Namespace:
@@ -122,20 +143,22 @@ def _node() -> Namespace:
 
 
 def _figures(
-    kind: str, node: Namespace, cluster: Cluster, folder: Path, *, goal: float
+    kind: str, node: Namespace, cluster: Cluster, folder: Path, *, keys: Path, goal: float
 ) -> Iterator[Figure]:
+    held = 0 if kind == "idle" else 2 * ADDRESSES + 2
     starts: list[float] = []
     used: list[float] = []
     taken: list[tuple[Memory, Memory]] = []
     for _ in range(ROUNDS):
         began = time.monotonic()
         with (
-            process.vip(node, cluster.account, folder=folder) as vip,
+            process.vip(node, cluster.account, folder=folder, keys=keys) as vip,
             process.agent(node, cluster.account, node=NODE, folder=folder) as agent,
         ):
             process.until_ready(agent, node)
             starts.append(time.monotonic() - began)
             used.append(agent.cpu())
+            process.until("all addresses are here", lambda: _held(node) == held)
             time.sleep(SETTLED)  # what is waited for is that nothing happens any more
             taken.append((agent.memory(), vip.memory()))
     together = [(one.pss + other.pss) / MIB for one, other in taken]

@@ -126,11 +126,12 @@ def agent(
     )
 
 
-def vip(namespace: Namespace, account: Path, *, folder: Path) -> Process:
-    """The node's vip process."""
+def vip(namespace: Namespace, account: Path, *, folder: Path, keys: Path | None = None) -> Process:
+    """The node's vip process; without keys, it can say nothing to others."""
     return Process(
         "outgate.vip.__main__",
         f"--socket={folder}/vip.sock",
+        *([] if keys is None else [f"--keys={keys}"]),
         namespace=namespace,
         account=account,
         log=folder / "vip.log",
