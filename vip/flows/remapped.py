@@ -5,7 +5,7 @@ shared address. These few can't be derived from what the source nodes know, so t
 gateway tell each other of them while they live (`Changes`), and a new holder looks them up here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -99,26 +99,38 @@ class Others:
     """What the other members have said is remapped at them."""
 
     def __init__(self) -> None:
-        self._ports: dict[str, dict[FlowKey, int]] = {}
+        self._known: dict[str, dict[FlowKey, FlowRecord]] = {}
         self.ignored = 0
         """Flows over the limit."""
 
+    @property
+    def nodes(self) -> frozenset[str]:
+        """Whose word is kept."""
+        return frozenset(self._known)
+
     def hear(self, node: str, changes: Changes) -> None:
         """What a member says."""
-        ports = self._ports.setdefault(node, {})
+        known = self._known.setdefault(node, {})
         if changes.fresh:
-            ports.clear()
+            known.clear()
         for record in changes.gone:
-            ports.pop(record.key, None)
+            known.pop(record.key, None)
         for record in changes.added:
-            if len(ports) >= LIMIT and record.key not in ports:
+            if len(known) >= LIMIT and record.key not in known:
                 self.ignored += 1
             else:
-                ports[record.key] = record.port
+                known[record.key] = record
 
     def forget(self, node: str) -> None:
         """A node that is no longer a member; not one that has died: its flows are wanted now."""
-        self._ports.pop(node, None)
+        self._known.pop(node, None)
+
+    def under(self, egress_ids: Collection[int], *, holder: str = "") -> Iterator[FlowRecord]:
+        """All that are known under these ids. holder: as of `amended`."""
+        found: dict[FlowKey, FlowRecord] = {}
+        for known in self._ordered(holder):
+            found |= {key: one for key, one in known.items() if one.egress_id in egress_ids}
+        yield from found.values()
 
     def amended(self, records: Iterable[FlowRecord], *, holder: str = "") -> Iterator[FlowRecord]:
         """The records with the ports that the last holder gave them; those that were changed first.
@@ -126,12 +138,11 @@ class Others:
         First, because the port that one of them would have kept is another's. holder: the last
         one, if known: older holders' words count only where it has said nothing.
         """
-        ports: dict[FlowKey, int] = {}
-        for node in sorted(self._ports, key=lambda node: (node == holder, node)):
-            ports.update(self._ports[node])
+        words = self._ordered(holder)
         later = []
         for record in records:
-            port = ports.get(record.key, record.port) if ports else record.port
+            said = [one.port for known in words if (one := known.get(record.key)) is not None]
+            port = said[-1] if said else record.port
             if port != record.port:
                 yield msgspec.structs.replace(record, port=port)
             elif record.remapped:
@@ -139,3 +150,8 @@ class Others:
             else:
                 later.append(record)
         yield from later
+
+    def _ordered(self, holder: str) -> list[dict[FlowKey, FlowRecord]]:
+        """The last word is the one that counts."""
+        names = sorted(self._known, key=lambda node: (node == holder, node))
+        return [self._known[node] for node in names if self._known[node]]

@@ -144,6 +144,7 @@ class Streams(Closing):
     ) -> None:
         """Sends the payloads to a node, in order, behind those that it was sent before.
 
+        b"" among them is not sent: there is nothing yet, others may have their turn.
         Raises OSError only where this process may open no more files.
         """
         out = self._out.get(to)
@@ -208,6 +209,9 @@ class Streams(Closing):
                     out.idle, out.progress = True, now
                     self._epoll.modify(out.socket, select.EPOLLIN)
                     return [Sent(out.to)]
+                if not payload:
+                    out.progress = now
+                    return []
                 out.buffer += framed(self._sealer.seal(out.to, payload))
             sent = out.socket.send(out.buffer)
             del out.buffer[:sent]

@@ -83,12 +83,14 @@ class Made:
     """What became of the entries so far.
 
     created: new. replaced: there was one of the same flow, from when this node held the address
-    before, or from a packet that came first. taken: not made, since another flow has that port
-    towards that destination. full: not made, for want of room in the table or of memory.
+    before, or from a packet that came first. kept: there was one, and it was to stay. taken: not
+    made, since another flow has that port towards that destination. full: not made, for want of
+    room in the table or of memory.
     """
 
     created: int = 0
     replaced: int = 0
+    kept: int = 0
     taken: int = 0
     full: int = 0
     refused: int = 0
@@ -111,15 +113,16 @@ class Inserter(Closing):
             raise TableRefused(f"no conntrack socket: {error}") from error
         self.made = Made()
 
-    def insert(self, entries: Iterable[Entry]) -> Iterator[int]:
+    def insert(self, entries: Iterable[Entry], *, replace: bool = True) -> Iterator[int]:
         """Makes the entries, STEP at a time; says after each step how many it has dealt with.
 
         An entry that is there already is made anew: it may be an old one, with the windows of
         before the address was elsewhere, and would drop what goes on from where the other was.
+        replace: False where what is there is known better than what is to be made.
         """
         waiting = iter(entries)
         while some := list(islice(waiting, STEP)):
-            self._insert(some)
+            self._insert(some, replace=replace)
             yield len(some)
 
     def rebind(self, entries: Iterable[Entry]) -> Iterator[int]:
@@ -127,6 +130,13 @@ class Inserter(Closing):
         waiting = iter(entries)
         while some := list(islice(waiting, STEP)):
             self._replace(some)
+            yield len(some)
+
+    def drop(self, entries: Iterable[Entry]) -> Iterator[int]:
+        """Deletes them, STEP at a time: what is left of them begins anew by its next packet."""
+        waiting = iter(entries)
+        while some := list(islice(waiting, STEP)):
+            self._send([deletion(entry, number) for number, entry in enumerate(some)])
             yield len(some)
 
     def forget(self, egress_ids: Collection[int]) -> Iterator[int]:
@@ -141,13 +151,15 @@ class Inserter(Closing):
                 raise TableRefused(f"forget flows of egress id {id_}: {os.strerror(failed[0])}")
             yield id_
 
-    def _insert(self, entries: list[Entry]) -> None:
+    def _insert(self, entries: list[Entry], *, replace: bool) -> None:
         failed = self._send([creation(entry, number) for number, entry in enumerate(entries)])
         there = [entries[number] for number, code in failed.items() if code == errno.EEXIST]
         self.made.created += len(entries) - len(failed)
         self._count(code for code in failed.values() if code != errno.EEXIST)
-        if there:
+        if there and replace:
             self._replace(there)
+        elif there:
+            self.made.kept += len(there)
 
     def _replace(self, entries: list[Entry]) -> None:
         messages = []

@@ -313,7 +313,7 @@ class Driver:
             return
         self._edges.voice.send(self.codec.greet(now=now))
         until = now + self._settings.prepare
-        self.handover.prepare(gateway, addresses, until=until, now=now)
+        self.handover.prepare(gateway, addresses, holder=prepare.holder, until=until, now=now)
 
     def _claim(self, claim: act.Claim, now: float) -> None:
         gateway, addresses = claim.gateway, claim.addresses
@@ -331,7 +331,7 @@ class Driver:
         self._edges.lan.turn(now=now)
         self._tell(addresses, now)
         if self.handover is not None:
-            self.handover.claimed(addresses, now=now)
+            self.handover.claimed(addresses, came_from=claim.came_from, now=now)
         self.chronicle.claimed(claim, now=now)
 
     def _release(self, release: act.Release, now: float) -> None:

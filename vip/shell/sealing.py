@@ -36,9 +36,9 @@ class StreamSeal:
         self._counter = 0
         self._last: dict[str, tuple[int, int]] = {}
 
-    def knows(self, node: str) -> bool:
-        """Whether frames can be proven to it: it has said hello."""
-        return self._boot_of(node) != 0
+    def boot_of(self, node: str) -> int:
+        """The life of a node to which frames can be proven: it has said hello. 0 of others."""
+        return self._boot_of(node)
 
     def seal(self, to: str, payload: bytes) -> bytes:
         """The frame for that node. Raises FrameRefused if there is no key, or it is not met yet."""
