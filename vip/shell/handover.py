@@ -33,8 +33,6 @@ from outgate.vip.shell.told import Told
 
 log = structlog.get_logger()
 
-NEVER = float("inf")
-
 Ids = frozenset[int]
 
 

@@ -14,6 +14,8 @@ import msgspec
 import structlog
 
 from outgate.api.view import IPAddress
+from outgate.vip.engine.evidence import FOREVER
+from outgate.vip.engine.peers import NEVER
 from outgate.vip.errors import VipError
 from outgate.vip.flows.entries import (
     Entry,
@@ -29,8 +31,6 @@ from outgate.vip.flows.remapped import Others
 from outgate.vip.flows.table import Inserter, Made
 
 log = structlog.get_logger()
-
-NEVER = float("inf")
 
 BUDGET = 0.004
 """Seconds of a turn in which entries are made; heartbeats are due every 100 ms."""
@@ -66,7 +66,7 @@ class Making:
         self._beside: deque[Job] = deque()
         self._forget: dict[int, float] = {}
         self._expected: set[int] = set()
-        self._said, self._say = Made(), NEVER
+        self._said, self._say = Made(), FOREVER
 
     def begin(self, inserter: Inserter, timeouts: Timeouts) -> None:
         """Until here, nothing is made."""
@@ -134,13 +134,13 @@ class Making:
                 if jobs:
                     _step(jobs)
         if now >= self._say and self._inserter is not None:
-            self._say = NEVER
+            self._say = FOREVER
             self._report(self._inserter.made)
 
     def next_due(self) -> float:
         """When there is something to do."""
         if self._jobs or self._beside:
-            return -NEVER
+            return NEVER
         return min((*self._forget.values(), self._say))
 
     def close(self) -> None:

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import structlog
 
+from outgate.vip.engine.evidence import FOREVER
+from outgate.vip.engine.peers import NEVER
 from outgate.vip.errors import VipError
 from outgate.vip.flows.remapped import Changes, Others, Own
 
 log = structlog.get_logger()
-
-NEVER = float("inf")
 
 RESYNC = 300.0
 """Seconds between looks at all flows whose port was changed: events may be lost."""
@@ -56,7 +56,7 @@ class Ports:
         self.members: frozenset[str] = frozenset()
         """The other members of this node's gateways."""
         self._watch: Watch | None = None
-        self._resync = self._look = NEVER
+        self._resync = self._look = FOREVER
         self._resyncing: Iterator[Changes] | None = None
         self._informed: dict[str, int] = {}
         self._left: dict[str, float] = {}
@@ -64,7 +64,7 @@ class Ports:
     def begin(self, watch: Watch) -> None:
         """This node may become a gateway node."""
         self._watch = watch
-        self._resync = self._look = -NEVER
+        self._resync = self._look = NEVER
 
     def know(self, members: frozenset[str]) -> None:
         """The other members now."""
@@ -97,7 +97,7 @@ class Ports:
 
     def next_due(self) -> float:
         """When `turn` is due although the watch says nothing."""
-        return -NEVER if self._resyncing is not None else min(self._resync, self._look)
+        return NEVER if self._resyncing is not None else min(self._resync, self._look)
 
     def close(self) -> None:
         """Closes the watch."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from outgate.api.view import IPAddress
-
-NEVER = float("inf")
+from outgate.vip.engine.evidence import FOREVER
 
 ASK = 0.05
 """Seconds between questions to nodes that have not said hello yet, or whose stream broke."""
@@ -110,5 +109,5 @@ class Preparing:
 
     def next_due(self) -> float:
         """When to look again although nobody has said anything."""
-        asks = (min(one.ask if one.unasked else NEVER, one.until) for one in self._wanted)
-        return min(asks, default=NEVER)
+        asks = (min(one.ask if one.unasked else FOREVER, one.until) for one in self._wanted)
+        return min(asks, default=FOREVER)

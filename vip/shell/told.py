@@ -7,7 +7,7 @@ begun meanwhile. Otherwise such a flow would break if its pod says nothing first
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-NEVER = float("inf")
+from outgate.vip.engine.evidence import FOREVER
 
 AGAIN = 10.0
 """Seconds after which a holder is told of all flows again; until then, of new ones only."""
@@ -68,4 +68,4 @@ class Told:
     def next_due(self) -> float:
         """When `again` has something to do."""
         ends = (one.since + AGAIN for one in self._told.values())
-        return min((*self._retry.values(), *ends), default=NEVER)
+        return min((*self._retry.values(), *ends), default=FOREVER)
