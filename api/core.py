@@ -4,6 +4,9 @@ import msgspec
 
 from outgate.api.meta import ObjectMeta, Wire
 
+DRAINED_ANNOTATION = "outgate.dev/drained"
+"""On a Node: it is to have no addresses, as if it were cordoned; pods are welcome."""
+
 
 class PodIP(Wire, frozen=True, kw_only=True):
     """One address of a pod."""

@@ -9,6 +9,7 @@ import click
 # Where each subcommand is: the module is imported when it is run, or listed by --help.
 COMMANDS = {
     "crds": "outgate.cli.crds:crds",
+    "drain": "outgate.cli.drain:drain",
     "uninstall": "outgate.cli.uninstall:uninstall",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from outgate.api.core import Node
+from outgate.api.core import DRAINED_ANNOTATION, Node
 from outgate.api.gateway import GatewayNode
 from outgate.api.tunnel import EgressTunnel
 
@@ -13,6 +13,7 @@ Reason = Literal[
     "Deleting",
     "NotReady",
     "Cordoned",
+    "Drained",
     "NoTunnel",
     "AgentNotReady",
     "AgentSilent",
@@ -87,6 +88,9 @@ def _objections(
         yield "NotReady", "the node's Ready condition is not True"
     if node.spec.unschedulable:
         yield "Cordoned", "the node is cordoned: kubectl uncordon makes it eligible"
+    if DRAINED_ANNOTATION in node.metadata.annotations:
+        name = node.metadata.name
+        yield "Drained", f"the node is drained: outgate drain --undo {name} makes it eligible"
     if tunnel is None or tunnel.spec.mark == 0:
         yield "NoTunnel", unmarked or "no tunnel address or mark is allocated yet"
         return

@@ -1,6 +1,9 @@
 """Restarts, deaths and deletions of Outgate's own parts: nothing lost, nothing leaked."""
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from e2e.world import NAMESPACE, OUTSIDE, World, selected
 
@@ -130,6 +133,13 @@ def test_a_dead_gateway_node_loses_its_addresses_to_the_other(world: World) -> N
         world.lab.wait("one holder", lambda: world.holders(EIP) == (other,))
 
 
+def drain(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`outgate drain`, as somebody with the cluster's kubeconfig would run it."""
+    kubeconfig = ["--kubeconfig", str(world.lab.paths.admin_kubeconfig)]
+    argv = [str(Path(sys.executable).with_name("outgate")), "drain", *arguments, *kubeconfig]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
 def test_cordoning_the_holder_moves_its_addresses_without_a_leak(world: World) -> None:
     with world.having(world.policy("drained", {"appliedTo": selected(pod="client-w1")})) as (p,):
         world.wait_source("client-w1", EIP)
@@ -145,6 +155,23 @@ def test_cordoning_the_holder_moves_its_addresses_without_a_leak(world: World) -
             assert {n["reason"] for n in status if n["name"] == node} == {"Cordoned"}
         finally:
             world.lab.kubectl("uncordon", node)
+        assert {str(s.source) for s in world.lab.outside_log(since=began)} == {EIP}
+
+
+def test_a_drained_node_has_no_address_until_that_is_undone(world: World) -> None:
+    with world.having(world.policy("moved", {"appliedTo": selected(pod="client-w1")})) as (p,):
+        world.wait_source("client-w1", EIP)
+        node = p["status"]["node"]
+        began = time.time()
+        drained = drain(world, node)
+        try:
+            assert f"{node} is drained: no address is on it" in drained.stdout
+            assert world.get(p)["status"]["node"] not in ("", node)
+            world.wait_source("client-w1", EIP)
+            shown = world.lab.kubectl("get", "egw", "default", "-o", "yaml")
+            assert f"outgate drain --undo {node}" in shown
+        finally:
+            assert drain(world, "--undo", node).returncode == 0
         assert {str(s.source) for s in world.lab.outside_log(since=began)} == {EIP}
 
 

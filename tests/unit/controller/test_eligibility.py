@@ -1,6 +1,6 @@
 import pytest
 
-from outgate.api.core import Node, NodeCondition, NodeSpec, NodeStatus
+from outgate.api.core import DRAINED_ANNOTATION, Node, NodeCondition, NodeSpec, NodeStatus
 from outgate.api.meta import ObjectMeta
 from outgate.api.tunnel import EgressTunnel, EgressTunnelSpec, EgressTunnelStatus, Fitness
 from outgate.controller.eligibility import (
@@ -16,9 +16,15 @@ from outgate.controller.eligibility import (
 BEAT = "2026-01-01T00:00:00Z"
 
 
-def node(*, ready: str = "True", cordoned: bool = False, deleted: bool = False) -> Node:
+def node(
+    *, ready: str = "True", cordoned: bool = False, deleted: bool = False, drained: bool = False
+) -> Node:
     return Node(
-        metadata=ObjectMeta(name="node-a", deletion_timestamp=BEAT if deleted else None),
+        metadata=ObjectMeta(
+            name="node-a",
+            deletion_timestamp=BEAT if deleted else None,
+            annotations={DRAINED_ANNOTATION: "true"} if drained else {},
+        ),
         spec=NodeSpec(unschedulable=cordoned),
         status=NodeStatus(conditions=(NodeCondition(type="Ready", status=ready),)),
     )
@@ -51,6 +57,9 @@ def fitness(gateway: str = "gw", *, fit: bool = False) -> tuple[Fitness, ...]:
         (node(ready="Unknown"), tunnel(), False, "NotReady"),
         (Node(metadata=ObjectMeta(name="node-a")), tunnel(), False, "NotReady"),
         (node(cordoned=True), tunnel(), False, "Cordoned"),
+        (node(drained=True), tunnel(), False, "Drained"),
+        (node(drained=True, cordoned=True), tunnel(), False, "Cordoned"),
+        (node(drained=True), None, True, "Drained"),
         (node(), None, False, "NoTunnel"),
         (node(), tunnel(mark=0), False, "NoTunnel"),
         (node(), tunnel(phase="Pending"), False, "AgentNotReady"),
