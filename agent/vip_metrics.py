@@ -27,7 +27,8 @@ class VipMetrics(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Its metrics, without values."""
-        return _metrics(VipState(connected=False, settled=False, numbers=Numbers()))
+        numbers = Numbers((GatewayNumbers(""),))
+        return _metrics(VipState(connected=False, settled=False, numbers=numbers))
 
     def collect(self) -> Iterable[Metric]:
         """Its metrics, as of now."""
@@ -46,11 +47,12 @@ def _metrics(state: VipState) -> Iterator[Metric]:
 
 
 def _process(numbers: Numbers) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "outgate_vip_api_reachable",
-        "1 while the vip process sees the API server; only gateway nodes ask.",
-        int(numbers.api),
-    )
+    if numbers.gateways:  # nobody else asks it
+        yield GaugeMetricFamily(
+            "outgate_vip_api_reachable",
+            "1 while the vip process of a gateway node sees the API server.",
+            int(numbers.api),
+        )
     yield CounterMetricFamily(
         "outgate_vip_heartbeats_sent",
         "Heartbeats to other gateway nodes, each counted for each of them.",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from outgate.vip.protocol import Group, Lines, Numbers, Report, Trouble, Word, encode
+from outgate.vip.protocol import Group, Lines, Message, Numbers, Report, Trouble, Word, encode
 
 M = TypeVar("M", Report, Numbers)
 
@@ -60,6 +60,7 @@ class Vip:
         self.agent: socket.socket | None = None
         self.troubles: tuple[Trouble, ...] = ()
         self._lines = Lines()
+        self._unread: dict[type, Message] = {}
 
     def told(self, *addresses: str, members: tuple[str, ...] = ("a",)) -> None:
         """The agent's word on one gateway."""
@@ -83,13 +84,15 @@ class Vip:
     def _next(self, kind: type[M]) -> M:
         assert self.agent is not None
         while True:
-            said = self._lines.feed(self.agent.recv(1 << 16))
-            if found := [one for one in said if isinstance(one, kind)]:
-                return found[-1]
+            found = self._unread.pop(kind, None)
+            if isinstance(found, kind):
+                return found
+            for one in self._lines.feed(self.agent.recv(1 << 16)):
+                self._unread[type(one)] = one
 
     def _connects(self) -> bool:
         agent = socket.socket(socket.AF_UNIX)
-        agent.settimeout(10.0)
+        agent.settimeout(30.0)
         try:
             agent.connect(str(self.path))
         except OSError:

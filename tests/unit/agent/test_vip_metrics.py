@@ -83,6 +83,12 @@ def test_all_of_it_is_what_a_strict_reader_takes() -> None:
     assert all(family.documentation.endswith(".") for family in families.values())
 
 
+def test_a_node_that_serves_no_gateway_says_nothing_of_the_api_server() -> None:
+    idle = registry(VipState(connected=True, settled=True, numbers=Numbers()))
+    assert idle.get_sample_value("outgate_vip_api_reachable") is None
+    assert idle.get_sample_value("outgate_vip_heartbeats_sent_total") == 0
+
+
 def test_of_a_process_that_is_away_only_that_is_told() -> None:
     gone = registry(VipState(connected=False, settled=False))
     assert [family.name for family in gone.collect()] == ["outgate_vip_up"]
