@@ -15,11 +15,13 @@ from outgate.vip.protocol import Move
 from outgate.vip.shell import tally
 from outgate.vip.shell.notes import Notes
 from outgate.vip.shell.tally import Tally
-from outgate.vip.shell.troubles import CONFLICT, FAILED, OCCUPIED, UNKNOWN, Troubles
+from outgate.vip.shell.troubles import CONFLICT, FAILED, FAILSAFE, OCCUPIED, UNKNOWN, Troubles
 
 log = structlog.get_logger()
 
-WORKS = "ReturnPathWorks"
+WORKS, FAILSAFE_ENDED = "ReturnPathWorks", "FailsafeEnded"
+WELL = (WORKS, UNKNOWN, FAILSAFE_ENDED)
+"""What is no reason to worry."""
 
 KEPT = 16
 """Moves that are told: what an EgressTunnel's status takes."""
@@ -29,16 +31,16 @@ TOGETHER = 5.0
 
 
 class Chronicle:
-    """Of one process. wall: Unix time at 0 of the clock that `now` is of. silence: seconds after
-    which a node counts as silent."""
+    """Of one process. wall: Unix time at 0 of the clock that `now` is of."""
 
-    def __init__(self, *, wall: float, silence: float) -> None:
-        self._wall, self._silence = wall, silence
+    def __init__(self, *, wall: float) -> None:
+        self._wall = wall
         self.notes = Notes(wall=wall)
         self.troubles = Troubles()
         self.tally = Tally()
+        self.failsafe: set[str] = set()
+        """The gateways of which this node holds addresses without certainty, for a while now."""
         self._moves: deque[Move] = deque(maxlen=KEPT)
-        self._heard: dict[str, float] = {}
         self._asked: dict[IPAddress, float] = {}
 
     @property
@@ -50,19 +52,14 @@ class Chronicle:
         """The last ones, oldest first."""
         return tuple(self._moves)
 
-    def heard(self, node: str, *, now: float) -> None:
-        """A heartbeat of that node came."""
-        self.tally.heard += 1
-        self._heard[node] = now
-
     def asked(self, addresses: Iterable[IPAddress], *, now: float) -> None:
         """A planned move of these to this node begins."""
         self._asked.update(dict.fromkeys(addresses, now))
 
-    def claimed(self, claim: act.Claim, *, now: float) -> None:
-        """This node holds them now."""
+    def claimed(self, claim: act.Claim, *, heard: float | None, now: float) -> None:
+        """This node holds them now. heard: when their holder was, if it is silent since."""
         gateway, source, count = claim.gateway, claim.came_from, len(claim.addresses)
-        kind, took = self._how(claim, now)
+        kind, took = self._how(claim, heard, now)
         self.tally.claimed(gateway, kind=kind, addresses=count, took=took)
         self.troubles.claimed(claim.addresses)
         move = Move(
@@ -115,6 +112,10 @@ class Chronicle:
             self.tally.returned(gateway, result=tally.WORKS if works else tally.FAILED)
             changed = self.troubles.path(gateway, address, "" if works else FAILED, now=now)
             news = works or changed
+        elif what == FAILSAFE:
+            self.failsafe.add(gateway)
+        elif what == FAILSAFE_ENDED:
+            self.failsafe.discard(gateway)
         if news:
             self._note(gateway, what, address, detail=report.detail, now=now)
 
@@ -124,18 +125,22 @@ class Chronicle:
         if self.troubles.path(gateway, address, UNKNOWN, why=why, now=now):
             self._note(gateway, UNKNOWN, address, detail=why, now=now)
 
+    def forget(self, gateway: str) -> None:
+        """This node is no member of it any more."""
+        self.tally.forget(gateway)
+        self.failsafe.discard(gateway)
+
     def expire(self, *, now: float) -> None:
         """Ends what is over."""
         for address in self.troubles.expire(now=now):
             log.info("nobody else is heard for the address any more", address=str(address))
 
-    def _how(self, claim: act.Claim, now: float) -> tuple[str, float | None]:
+    def _how(self, claim: act.Claim, heard: float | None, now: float) -> tuple[str, float | None]:
         """The kind of a claim, and what it took."""
         asked = [self._asked.pop(one) for one in claim.addresses if one in self._asked]
         if claim.planned:
             return tally.PLANNED, now - min(asked, default=now)
-        heard = self._heard.get(claim.came_from)
-        if heard is not None and now >= heard + self._silence:
+        if heard is not None:
             return tally.CRASH, now - heard
         return tally.FREE, None
 
@@ -159,7 +164,7 @@ class Chronicle:
     ) -> None:
         some = () if address is None else (address,)
         self.notes.add(gateway, what, some, detail=detail, now=now)
-        tell = log.info if what in (WORKS, UNKNOWN) else log.warning
+        tell = log.info if what in WELL else log.warning
         tell(what, gateway=gateway, address=str(address or ""), detail=detail)
 
 

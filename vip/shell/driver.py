@@ -15,6 +15,7 @@ from outgate.vip.engine import actions as act
 from outgate.vip.engine import events as ev
 from outgate.vip.engine.engine import Engine
 from outgate.vip.engine.evidence import FOREVER
+from outgate.vip.engine.peers import NEVER
 from outgate.vip.engine.settings import Settings
 from outgate.vip.errors import PeerGone
 from outgate.vip.gate.errors import GateRefused, Lapsed
@@ -59,7 +60,7 @@ class Driver:
         self.codec: PeerCodec | None = None
         self.engine: Engine | None = None
         self.claims = Claims()
-        self.chronicle = Chronicle(wall=identity.wall, silence=settings.silence)
+        self.chronicle = Chronicle(wall=identity.wall)
         self.word: Word | None = None
         self.ready_to_restart: float | None = None
         self.handover: Handover | None = None
@@ -112,7 +113,7 @@ class Driver:
             self._sees_api = not isinstance(event, ev.ApiFailed)
             self.chronicle.tally.lease(event)
         elif isinstance(event, ev.HeartbeatHeard):
-            self.chronicle.heard(event.heartbeat.node, now=now)
+            self.chronicle.tally.heard += 1
         self._events.append(event)
         self._run(now)
 
@@ -217,7 +218,7 @@ class Driver:
         held = Counter(claimant.gateway for claimant in self.claims.own.values())
         groups = self.engine.groups if self.engine is not None else {}
         return {
-            gateway: Standing(held[gateway], group.highest, group.holds.failsafe)
+            gateway: Standing(held[gateway], group.highest, gateway in self.chronicle.failsafe)
             for gateway, group in groups.items()
         }
 
@@ -226,7 +227,7 @@ class Driver:
         return {
             gateway: frozenset(group.holds.epochs)
             for gateway, group in groups.items()
-            if group.holds.failsafe and group.holds.epochs
+            if gateway in self.chronicle.failsafe and group.holds.epochs
         }
 
     def _begin(self, node: str, gateways: Container[str], *, now: float) -> None:
@@ -332,7 +333,11 @@ class Driver:
         self._tell(addresses, now)
         if self.handover is not None:
             self.handover.claimed(addresses, came_from=claim.came_from, now=now)
-        self.chronicle.claimed(claim, now=now)
+        peers = self.engine.peers
+        source = peers.by_node.get(claim.came_from)
+        gone = source is not None and source.heard > NEVER and peers.silent(source, now=now)
+        heard = source.heard if source is not None and gone else None
+        self.chronicle.claimed(claim, heard=heard, now=now)
 
     def _release(self, release: act.Release, now: float) -> None:
         try:
@@ -417,7 +422,7 @@ class Driver:
             self._edges.gate.forget(gateway)
         except GateRefused as error:
             log.error("addresses still gated", gateway=gateway, error=str(error))
-        self.chronicle.tally.forget(gateway)
+        self.chronicle.forget(gateway)
 
     def _check(self) -> None:
         if self.engine is None:

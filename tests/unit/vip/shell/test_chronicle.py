@@ -14,12 +14,12 @@ from outgate.vip.protocol import BOUNDS, Durations, GatewayNumbers, Move
 from outgate.vip.shell.chronicle import KEPT, TOGETHER, Chronicle
 from outgate.vip.shell.tally import Standing
 
-GW, MAC, SILENCE = "internet", "02:ee:00:00:00:01", 0.3
+GW, MAC = "internet", "02:ee:00:00:00:01"
 
 
 @pytest.fixture
 def chronicle() -> Chronicle:
-    return Chronicle(wall=1_000.0, silence=SILENCE)
+    return Chronicle(wall=1_000.0)
 
 
 def claim(*addresses: IPAddress, epoch: int = 7, source: str = "b", planned: bool = False) -> Claim:
@@ -42,8 +42,7 @@ def told(moves: Iterable[Move]) -> list[tuple[str, str, float]]:
 
 
 def test_a_crash_took_from_when_the_holder_was_last_heard(chronicle: Chronicle) -> None:
-    chronicle.heard("b", now=10.0)
-    chronicle.claimed(claim(VIP, VIP2), now=10.42)
+    chronicle.claimed(claim(VIP, VIP2), heard=10.0, now=10.42)
     (move,) = chronicle.moves()
     assert move == Move(GW, True, 1_010.42, 7, 7, 2, "b", "crash", 0.42)
     assert numbers(chronicle).claimed == {"planned": 0, "crash": 2, "free": 0}
@@ -51,28 +50,25 @@ def test_a_crash_took_from_when_the_holder_was_last_heard(chronicle: Chronicle) 
 
 
 def test_a_planned_move_took_from_when_it_was_asked_for(chronicle: Chronicle) -> None:
-    chronicle.heard("b", now=10.0)
     chronicle.asked([VIP], now=9.9)
-    chronicle.claimed(claim(VIP, planned=True), now=10.0)
+    chronicle.claimed(claim(VIP, planned=True), heard=None, now=10.0)
     assert told(chronicle.moves()) == [("b", "planned", 0.1)]
     assert chronicle.notes.last()[-1].detail == "from b by epoch 7, as planned, within 0.10 s"
 
 
-@pytest.mark.parametrize("source", ["", "b", "never heard"])
+@pytest.mark.parametrize("source", ["", "b"])
 def test_what_nobody_holds_takes_no_time_that_is_known(chronicle: Chronicle, source: str) -> None:
-    chronicle.heard("b", now=10.0)
-    chronicle.claimed(claim(VIP, source=source), now=10.1)
+    chronicle.claimed(claim(VIP, source=source), heard=None, now=10.1)
     assert told(chronicle.moves()) == [(source, "free", 0.0)]
     assert numbers(chronicle).took == {}
 
 
 def test_claims_that_belong_together_are_one_move(chronicle: Chronicle) -> None:
-    chronicle.heard("b", now=10.0)
-    chronicle.claimed(claim(VIP, epoch=7), now=10.5)
-    chronicle.claimed(claim(VIP2, epoch=8), now=10.9)
+    chronicle.claimed(claim(VIP, epoch=7), heard=10.0, now=10.5)
+    chronicle.claimed(claim(VIP2, epoch=8), heard=10.0, now=10.9)
     (move,) = chronicle.moves()
     assert (move.first, move.epoch, move.count, move.took) == (7, 8, 2, 0.9)
-    chronicle.claimed(claim(VIP, epoch=9), now=10.9 + TOGETHER)
+    chronicle.claimed(claim(VIP, epoch=9), heard=10.0, now=10.9 + TOGETHER)
     assert len(chronicle.moves()) == 2
 
 
@@ -94,7 +90,7 @@ def test_what_the_kernel_never_took_is_no_move(chronicle: Chronicle) -> None:
 
 def test_the_last_moves_are_kept(chronicle: Chronicle) -> None:
     for number in range(KEPT + 3):
-        chronicle.claimed(claim(VIP, epoch=number, source=f"n{number}"), now=0.0)
+        chronicle.claimed(claim(VIP, epoch=number, source=f"n{number}"), heard=None, now=0.0)
     assert [move.epoch for move in chronicle.moves()] == list(range(3, KEPT + 3))
 
 
@@ -106,6 +102,7 @@ def test_the_last_moves_are_kept(chronicle: Chronicle) -> None:
         ("ReturnPathFailed", VIP, "warning"),
         ("ReturnPathWorks", VIP, "info"),
         ("Failsafe", None, "warning"),
+        ("FailsafeEnded", None, "info"),
         ("Deposed", None, "warning"),
     ],
 )
@@ -143,8 +140,7 @@ def test_a_way_back_that_can_not_be_found_out_is_no_warning(chronicle: Chronicle
 def test_what_claims_took_is_counted_by_its_length(chronicle: Chronicle) -> None:
     took = (0.4, 0.45, 1_000.0)
     for number, one in enumerate(took):
-        chronicle.heard("b", now=0.0)
-        chronicle.claimed(claim(ip_address("198.51.100.0") + number), now=one)
+        chronicle.claimed(claim(ip_address("198.51.100.0") + number), heard=0.0, now=one)
     expected = [0] * (len(BOUNDS) + 1)
     expected[BOUNDS.index(0.5)], expected[-1] = 2, 1
     assert numbers(chronicle).took == {"crash": Durations(tuple(expected), sum(took))}
@@ -161,7 +157,7 @@ def test_answers_about_leases_are_counted_by_kind(chronicle: Chronicle) -> None:
 def test_each_gateway_is_told_how_it_stands_and_a_former_one_not_any_more(
     chronicle: Chronicle,
 ) -> None:
-    chronicle.claimed(claim(VIP), now=1.0)
+    chronicle.claimed(claim(VIP), heard=None, now=1.0)
     found = numbers(chronicle, held=3, epoch=9)
     assert (found.held, found.epoch, found.claimed["free"]) == (3, 9, 1)
     chronicle.tally.forget(GW)
