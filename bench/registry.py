@@ -36,5 +36,6 @@ BENCHMARKS = (
     Benchmark("failover", "how long an address is away, against keepalived", seconds=3600),
     Benchmark("planned-move", "what a move of an address does to 200 TCP flows", seconds=1800),
     Benchmark("many-addresses", "1,000 addresses on a node that is cut off", seconds=1800),
+    Benchmark("vip-idle", "CPU of the vip process on an idle gateway node"),
     Benchmark("api-load", "requests for Leases, in peace and at a death, at 3 to 300 nodes"),
 )

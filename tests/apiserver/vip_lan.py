@@ -23,7 +23,7 @@ class VipLan:
         self, server: ApiServer, folder: Path, stack: ExitStack, *, nodes: tuple[str, ...]
     ) -> None:
         self._folder, self._stack = folder, stack
-        tag = f"ogl{os.getpid()}x{next(_numbers)}"
+        tag = f"og{os.getpid()}-lan{next(_numbers)}"
         self.nodes = nodes
         self.mesh = {node: f"203.0.113.{number}" for number, node in enumerate(nodes, start=1)}
         self._names = {node: f"{tag}{node}" for node in nodes}
