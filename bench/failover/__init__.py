@@ -38,7 +38,7 @@ def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
             by_name = outcomes[case.name] = {name: [] for name in wanted.systems}
             for number in range(wanted.rounds):
                 began = time.monotonic()
-                for name, outcome in rounds.round(case.kind, amid=case.amid).items():
+                for name, outcome in rounds.round(case).items():
                     by_name[name].append(outcome)
                 said = ", ".join(f"{n} {o[-1].unserved * 1e3:.0f} ms" for n, o in by_name.items())
                 took = time.monotonic() - began

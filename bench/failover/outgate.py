@@ -67,50 +67,33 @@ def pod(node: str, name: str = POD) -> dict[str, Any]:
     }
 
 
-class OutgateCluster:
-    """The contestant. values: of the chart, `--set` form.
+class Outgate:
+    """The contestant in a lab where Outgate runs: an address, and pods that leave by it.
 
-    The pods are on a worker, so that their packets reach the gateway by the tunnel; the first one
-    is probed from.
+    pods: their names in that namespace; the first one is probed from.
     """
 
     name = "outgate"
 
     def __init__(
-        self,
-        lab: Lab,
-        *,
-        report: Callable[[str], None] = lambda _: None,
-        values: tuple[str, ...] = (),
-        pods: tuple[str, ...] = (POD,),
+        self, lab: Lab, address: IPv4Address, *, pods: tuple[str, ...], namespace: str = "default"
     ) -> None:
         self._lab = lab
-        self._report = report
-        self._values = values
+        self._namespace = namespace
+        self.address = address
         self.pods = pods
-        self._worker = next(h.name for h in lab.topology.nodes if h.role is Role.WORKER)
-        self.address = IPv4Address("0.0.0.0")
 
     def start(self) -> None:
-        """Install it; the outside sees the pod with the address when this returns."""
-        product.install(self._lab, product.load(self._lab, self._report), values=self._values)
-        items = [gateway(), policy(), *(pod(self._worker, name) for name in self.pods)]
-        self._lab.apply({"apiVersion": "v1", "kind": "List", "items": items})
-        waited = [f"pod/{name}" for name in self.pods]
-        self._lab.kubectl("wait", *waited, "--for=condition=Ready", "--timeout=60s")
-        self.address = IPv4Address(
-            self._lab.wait("the policy's address", self._promised, timeout=_SECONDS)
-        )
-        self._lab.wait("the pod to leave by it", self._serves, timeout=_SECONDS)
+        """It runs."""
 
     def stop(self) -> None:
-        """The lab is taken down as a whole."""
+        """It is the lab's."""
 
     def data_path(self) -> Probe:
         """The pod asks the outside, by the gateway, and is answered."""
         return Probe(
             How.UDP,
-            str(self._lab.pod_netns(self.pods[0])),
+            str(self._lab.pod_netns(self.pods[0], self._namespace)),
             str(self._lab.outside),
             server=str(self._lab.paths.netns(OUTSIDE)),
             port=PORT,
@@ -129,6 +112,38 @@ class OutgateCluster:
         fault = passing.Fault(kind, node, PROGRAM)
         with passing.happening(self._lab, fault):
             yield
+
+
+class OutgateCluster(Outgate):
+    """The same, with all that it takes. values: of the chart, `--set` form.
+
+    The pods are on a worker, so that their packets reach the gateway by the tunnel.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        report: Callable[[str], None] = lambda _: None,
+        values: tuple[str, ...] = (),
+        pods: tuple[str, ...] = (POD,),
+    ) -> None:
+        super().__init__(lab, IPv4Address("0.0.0.0"), pods=pods)
+        self._report = report
+        self._values = values
+        self._worker = next(h.name for h in lab.topology.nodes if h.role is Role.WORKER)
+
+    def start(self) -> None:
+        """Install it; the outside sees the pod with the address when this returns."""
+        product.install(self._lab, product.load(self._lab, self._report), values=self._values)
+        items = [gateway(), policy(), *(pod(self._worker, name) for name in self.pods)]
+        self._lab.apply({"apiVersion": "v1", "kind": "List", "items": items})
+        waited = [f"pod/{name}" for name in self.pods]
+        self._lab.kubectl("wait", *waited, "--for=condition=Ready", "--timeout=60s")
+        self.address = IPv4Address(
+            self._lab.wait("the policy's address", self._promised, timeout=_SECONDS)
+        )
+        self._lab.wait("the pod to leave by it", self._serves, timeout=_SECONDS)
 
     def _promised(self) -> str:
         found = self._lab.kubectl_json("get", "egresspolicy", POD)

@@ -8,19 +8,11 @@ from dataclasses import dataclass
 
 from bench.failover import watch
 from bench.failover.contestant import Contestant
+from bench.failover.settings import EVERYWHERE, OF_A_PROGRAM, Case
 from bench.failover.sight import ECHO, Sight, Tracks
 from bench.failover.watch import Span, Together
-from outgate.lab import Lab, LabTimeout, passing
+from outgate.lab import Lab, LabTimeout, passing, processes
 from outgate.lab.passing import Fault, Kind
-
-WATCHED = 6.0
-"""Seconds that a fault lasts at least: keepalived takes 3.6 of them by default."""
-
-PATIENCE = 60.0
-"""Seconds that a fault lasts at most, if not all addresses serve again before."""
-
-AFTER = 2.0
-"""Seconds watched after a fault: of two that had not heard of each other, one gives way."""
 
 AMID = 3.0
 """Seconds that a fault has been there when the next one comes: all have noticed."""
@@ -30,19 +22,40 @@ PLACING = 120.0
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a round takes. All in seconds.
+
+    watched: that a fault lasts at least; keepalived takes 3.6 of them by default. patience: that it
+    lasts at most, if not all addresses serve again before. after: watched after it; of two that had
+    not heard of each other, one gives way.
+    """
+
+    watched: float = 6.0
+    patience: float = 60.0
+    after: float = 2.0
+
+
+BENCH = Pace()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One round, of one contestant. All times in seconds.
 
     unserved: without service, as the outside sees it; arp: without an answer for the address.
+    served: whether it was served when the fault ended.
     answered: how many MACs answered at once during the fault; healed: after it.
+    moves: how often, in all, another one than before was alone in answering.
     wrong: packets that arrived with another source. probes: how many arrived at all; blind: the
     longest time without a probe.
     """
 
     unserved: float
     arp: float
+    served: bool
     answered: Together
     healed: Together
+    moves: int
     wrong: int
     probes: int
     blind: float
@@ -56,8 +69,10 @@ def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outco
     return Outcome(
         unserved=watch.unserved(data, end=during.end),
         arp=watch.unserved(arp, end=during.end),
+        served=all(span.end < during.end for span in watch.outages(data, end=during.end)),
         answered=watch.together(watch.answering(arp.answers)),
         healed=watch.together(watch.answering(tracks.arp.during(after).answers)),
+        moves=watch.moves(watch.answering(tracks.arp.during(whole).answers)),
         wrong=watch.wrong(all_data, address),
         probes=len(all_data.seen),
         blind=max(watch.blind(arp), watch.blind(data)),
@@ -67,16 +82,17 @@ def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outco
 class Rounds:
     """The contestants in one lab, watched by one observer."""
 
-    def __init__(self, lab: Lab, contestants: Sequence[Contestant], sight: Sight) -> None:
+    def __init__(
+        self, lab: Lab, contestants: Sequence[Contestant], sight: Sight, *, pace: Pace = BENCH
+    ) -> None:
         self._lab = lab
         self._contestants = contestants
         self._sight = sight
+        self._pace = pace
         self._random = random.Random(1)  # where within a heartbeat a fault falls
 
-    def round(self, kind: Kind, *, amid: Sequence[Kind] = ()) -> Mapping[str, Outcome]:
+    def round(self, case: Case) -> Mapping[str, Outcome]:
         """Let a fault happen to who holds the addresses: what came of it, by contestant.
-
-        amid: faults that have come before, and go after it.
 
         LabTimeout if some contestant can't be brought to begin the round.
         """
@@ -93,16 +109,16 @@ class Rounds:
             interval=0.05,
         )
         with ExitStack() as before:
-            for one_more in amid:
-                before.enter_context(self._fault(one_more, victim))
+            for kind in case.amid:
+                before.enter_context(self._fault(kind, victim))
             # the figure: faults come at any time of a heartbeat
-            time.sleep((AMID if amid else 0.0) + self._random.random())
+            time.sleep((AMID if case.amid else 0.0) + self._random.random())
             start = time.monotonic()
-            with self._fault(kind, victim):
+            with self._fault(case.kind, victim, case.program):
                 self._watch(start)
                 end = time.monotonic()
             healed = time.monotonic()
-        time.sleep(AFTER)
+        time.sleep(self._pace.after)
         # what was sent last may still be on its way
         during = Span(start, end - ECHO)
         after = Span(healed, time.monotonic())
@@ -122,11 +138,12 @@ class Rounds:
         return next((node for node in leaders if node), self._lab.topology.nodes[0].name)
 
     def _watch(self, start: float) -> None:
-        """Until all serve again, at most `PATIENCE`: who does not then has the whole time."""
+        """Until all serve again, or patience ends: who does not then has the whole time."""
+        watched, patience = self._pace.watched, self._pace.patience
         self._lab.wait(
             "the fault to show",
-            lambda: time.monotonic() > start + WATCHED,
-            timeout=WATCHED + 5,
+            lambda: time.monotonic() > start + watched,
+            timeout=watched + 5,
             interval=0.05,
         )
         try:
@@ -136,18 +153,26 @@ class Rounds:
                     self._sight.holder(one, sole=False) and self._sight.serves(one)
                     for one in self._contestants
                 ),
-                timeout=max(start + PATIENCE - time.monotonic(), 0.1),
+                timeout=max(start + patience - time.monotonic(), 0.1),
                 interval=0.05,
             )
         except LabTimeout:
             return
 
     @contextmanager
-    def _fault(self, kind: Kind, node: str) -> Iterator[None]:
+    def _fault(self, kind: Kind, node: str, program: str = "") -> Iterator[None]:
         with ExitStack() as stack:
-            if kind in (Kind.KILLED, Kind.STOPPED):
+            if kind in OF_A_PROGRAM and not program:
                 for one in self._contestants:
                     stack.enter_context(one.struck(kind, node))
             else:
-                stack.enter_context(passing.happening(self._lab, Fault(kind, node)))
+                for host in self._hosts(node, program):
+                    stack.enter_context(passing.happening(self._lab, Fault(kind, host, program)))
             yield
+
+    def _hosts(self, node: str, program: str) -> tuple[str, ...]:
+        """Where the fault is: on the holder; a program that serves all nodes, wherever it runs."""
+        if program not in EVERYWHERE:
+            return (node,)
+        names = (host.name for host in self._lab.topology.nodes)
+        return tuple(n for n in names if processes.running(self._lab.paths, n, program))

@@ -25,17 +25,31 @@ POSSIBLE = (
 """Faults whose rounds make sense. A frozen node takes the pod's server with it."""
 
 
+OF_A_PROGRAM = (Kind.KILLED, Kind.STOPPED)
+PROGRAMS = ("outgate-vip", "outgate-agent", "outgate-controller")
+"""Of which one can be killed or stopped by itself; keepalived goes on then."""
+
+EVERYWHERE = ("outgate-controller",)
+"""Those that serve all nodes: killed or stopped wherever they run, not on the holder alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A fault that is measured, and those that are there already when it comes."""
+    """A fault that is measured, and those that are there already when it comes.
+
+    program: whose process is killed or stopped; "" for the one that holds addresses, of each
+    contestant.
+    """
 
     kind: Kind
     amid: tuple[Kind, ...] = ()
+    program: str = ""
 
     @property
     def name(self) -> str:
         """As it is asked for: what comes last is measured."""
-        return "+".join(kind.value for kind in (*self.amid, self.kind))
+        name = "+".join(kind.value for kind in (*self.amid, self.kind))
+        return f"{name}:{self.program}" if self.program else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +71,21 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     systems = _words(environment, "SYSTEMS", SYSTEMS)
     if rounds < 1:
         raise ValueError(f"OUTGATE_FAILOVER_ROUNDS must be at least 1, not {rounds}")
-    possible = {kind.value: kind for kind in POSSIBLE}
-    _known("FAULTS", [one for fault in faults for one in fault.split("+")], possible)
     _known("SYSTEMS", systems, SYSTEMS)
-    cases = ([possible[one] for one in fault.split("+")] for fault in faults)
-    return Settings(
-        rounds, tuple(Case(kinds[-1], tuple(kinds[:-1])) for kinds in cases), tuple(systems)
-    )
+    return Settings(rounds, tuple(_case(fault) for fault in faults), tuple(systems))
+
+
+def _case(text: str) -> Case:
+    """`stopped`, `api-stopped+cut-off`, `stopped:outgate-agent`."""
+    possible = {kind.value: kind for kind in POSSIBLE}
+    names, _, program = text.partition(":")
+    _known("FAULTS", names.split("+"), possible)
+    *amid, kind = (possible[name] for name in names.split("+"))
+    if program:
+        _known("FAULTS", [program], PROGRAMS)
+        if kind not in OF_A_PROGRAM:
+            raise ValueError(f"OUTGATE_FAILOVER_FAULTS: {text}: {kind.value} is of no program")
+    return Case(kind, tuple(amid), program)
 
 
 def _words(environment: Mapping[str, str], name: str, default: Iterable[str]) -> list[str]:

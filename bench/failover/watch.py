@@ -118,22 +118,36 @@ class Together:
 
 def together(answering: Mapping[int, Sequence[Span]]) -> Together:
     """How many of them answered at once. One who begins as another ends is at once with him."""
+    most, seconds, since, count = 0, 0.0, 0.0, 0
+    for at, who in _changes(answering):
+        if count > 1:
+            seconds += at - since
+        since, count = at, len(who)
+        most = max(most, count)
+    return Together(most, seconds)
+
+
+def moves(answering: Mapping[int, Sequence[Span]]) -> int:
+    """How often another one than before was alone in answering."""
+    alone = [next(iter(who)) for _, who in _changes(answering) if len(who) == 1]
+    return sum(before != after for before, after in pairwise(alone))
+
+
+def _changes(
+    answering: Mapping[int, Sequence[Span]],
+) -> Iterator[tuple[float, frozenset[int]]]:
+    """When somebody began or ceased to answer, and who all answered from then on."""
     # at the same time, who begins comes before who ends
     edges = sorted(
         edge
-        for spans in answering.values()
+        for who, spans in answering.items()
         for span in spans
-        for edge in ((span.start, 0), (span.end, 1))
+        for edge in ((span.start, 0, who), (span.end, 1, who))
     )
-    count = most = 0
-    seconds, since = 0.0, 0.0
-    for at, ends in edges:
-        if count > 1:
-            seconds += at - since
-        since = at
-        count += -1 if ends else 1
-        most = max(most, count)
-    return Together(most, seconds)
+    now: frozenset[int] = frozenset()
+    for at, ends, who in edges:
+        now = now - {who} if ends else now | {who}
+        yield at, now
 
 
 def wrong(track: Track, right: int) -> int:

@@ -22,9 +22,23 @@ def test_faults_and_systems_are_chosen_by_their_names() -> None:
     assert chosen == Settings(2, (Case(Kind.DEAF), amid), ("keepalived",))
 
 
+def test_a_program_is_named_behind_the_fault_of_it() -> None:
+    chosen = from_environment({"OUTGATE_FAILOVER_FAULTS": "api-stopped+stopped:outgate-agent"})
+    case = Case(Kind.STOPPED, (Kind.API_STOPPED,), "outgate-agent")
+    assert chosen.faults == (case,)
+    assert case.name == "api-stopped+stopped:outgate-agent"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ROUNDS", "0"), ("FAULTS", "flood"), ("FAULTS", "deaf+flood"), ("SYSTEMS", "outgate,carp")],
+    [
+        ("ROUNDS", "0"),
+        ("FAULTS", "flood"),
+        ("FAULTS", "deaf+flood"),
+        ("FAULTS", "killed:init"),
+        ("FAULTS", "deaf:outgate-agent"),
+        ("SYSTEMS", "outgate,carp"),
+    ],
 )
 def test_what_there_is_not_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"OUTGATE_FAILOVER_{name}"):

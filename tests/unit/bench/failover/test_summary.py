@@ -6,7 +6,7 @@ from bench.failover.summary import figures
 from bench.failover.watch import Answer, Span, Together, Track
 
 ONE = Together(1, 0.0)
-GOOD = Outcome(0.3, 0.3, ONE, ONE, 0, 100, 0.01)
+GOOD = Outcome(0.3, 0.3, True, ONE, ONE, 1, 0, 100, 0.01)
 
 
 def test_only_ours_has_goals_and_the_time_only_where_a_node_is_cut_off() -> None:
@@ -51,4 +51,5 @@ def test_an_outcome_tells_the_fault_from_what_comes_after_it() -> None:
     told = outcome(Tracks(arp, data), Span(0.0, 4.0), Span(4.0, 6.0), address=9)
     assert (told.arp, told.unserved) == (2.0, 3.0)
     assert (told.answered.most, told.healed.most) == (1, 2)
+    assert not told.served
     assert (told.wrong, told.probes) == (1, 2)

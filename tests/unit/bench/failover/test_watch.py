@@ -11,6 +11,7 @@ from bench.failover.watch import (
     Track,
     answering,
     blind,
+    moves,
     outages,
     together,
     unserved,
@@ -105,6 +106,31 @@ def test_how_long_two_answer_is_the_time_in_which_both_do() -> None:
     found = together(spans)
     assert found.most == 3
     assert found.seconds == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "count"),
+    [
+        ([(0, 9)], [], 0),
+        ([(0, 1), (8, 9)], [], 0),
+        ([(0, 1)], [(3, 9)], 1),
+        ([(0, 3)], [(2, 9)], 1),
+        ([(0, 1), (5, 6)], [(3, 9)], 1),
+        ([(0, 1), (5, 9)], [(3, 4)], 2),
+    ],
+    ids=[
+        "alone",
+        "with a gap",
+        "after",
+        "at once for a while",
+        "comes and gives way",
+        "to and fro",
+    ],
+)
+def test_it_is_a_move_when_another_one_is_left_alone(
+    a: list[tuple[float, float]], b: list[tuple[float, float]], count: int
+) -> None:
+    assert moves({A: [Span(*one) for one in a], B: [Span(*one) for one in b]}) == count
 
 
 times = st.lists(st.floats(0, 10), min_size=1, max_size=30)
