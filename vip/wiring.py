@@ -16,6 +16,7 @@ from outgate.vip.holder import Addresses, Holder
 from outgate.vip.leases import LeaseClient
 from outgate.vip.peer.keyring import Keyring
 from outgate.vip.segment import SegmentEdge
+from outgate.vip.shell.boot_file import BootFile
 from outgate.vip.shell.driver import Driver, Identity
 from outgate.vip.shell.edges import Edges
 from outgate.vip.shell.loop import Speaker, VipLoop
@@ -65,7 +66,12 @@ def loop_of(
     )
     driver = Driver(
         edges,
-        Identity(boot=time.time_ns() // 1_000_000, wall=wall),
+        Identity(
+            boot=BootFile(place.socket.with_name("vip-boot")).next(
+                clock=time.time_ns() // 1_000_000
+            ),
+            wall=wall,
+        ),
         settings=settings,
     )
     return VipLoop(
