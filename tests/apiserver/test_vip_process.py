@@ -18,8 +18,8 @@ pytestmark = pytest.mark.kernel
 
 NODES = ("node-a", "node-b")
 VIPS = ("203.0.113.7", "203.0.113.8", "203.0.113.9", "203.0.113.10")
-PATIENT = {"interval": 0.3, "misses": 4, "lease": 1.0, "isolation": 2.5, "freshness": 1.2}
-PATIENT |= {"withhold": 1.4, "probe": 0.3}
+PATIENT = {"interval": 0.5, "misses": 6, "lease": 2.5, "isolation": 6.0, "freshness": 2.0}
+PATIENT |= {"withhold": 2.4, "probe": 0.3}
 """Options: a busy machine is no reason to let go. The defaults are the lab's matter."""
 
 
