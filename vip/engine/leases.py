@@ -7,6 +7,7 @@ see, however many addresses there are.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from outgate.api.rendezvous import weight
 from outgate.vip.engine import rights
 from outgate.vip.engine.actions import Action
 from outgate.vip.engine.election import rank
@@ -19,18 +20,25 @@ TURN = 0.3
 """Seconds that each next member in line waits to depose a silent one, should the first not."""
 
 
+EARLY = 0.2
+"""The share by which a node, each by its own, is early with what it does now and then: after a
+common start, hundreds do not ask in the same moment for long."""
+
+
 class Leases:
     """Looks after one gateway's Leases."""
 
     def __init__(self, group: Group) -> None:
         self._group = group
         self._relied = NEVER
+        own = int.from_bytes(weight(group.gateway, group.node)) / 2**64
+        self._pace = 1 - EARLY * own
 
     def ask(self, *, now: float) -> Iterator[Action]:
         """What is due at the API server: readings, the own Lease, deposing the silent."""
         g, s = self._group, self._group.settings
         urgent = g.read_now or any(g.roster.out(p.node) is None for p in g.silent + g.suspects)
-        if now >= g.roster.asked + (s.roster_age / 2 if urgent else s.settle / 3):
+        if now >= g.roster.asked + (s.roster_age / 2 if urgent else s.settle / 3 * self._pace):
             read = g.requests.read(now=now, most=s.api_gap if urgent else s.roster_age / 2)
             yield from () if read is None else (read,)
         elif g.read_now:
@@ -75,7 +83,7 @@ class Leases:
 
     def _renewal_due(self, mine: Record, now: float) -> bool:
         g, s = self._group, self._group.settings
-        if now >= g.renewed + (s.renew if mine.term else s.keepalive):
+        if now >= g.renewed + (s.renew if mine.term else s.keepalive * self._pace):
             return True
         if g.holds.epochs and mine.epoch < max(g.holds.epochs.values()):
             return True  # kept where a power failure doesn't reach
