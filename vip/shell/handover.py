@@ -107,7 +107,7 @@ class Handover:
         """What the agent says now."""
         self._mesh = mesh
         self._streams.know(frozenset(mesh.nodes.values()))
-        self._making.know({id_: address for address, id_ in mesh.ids.items()})
+        self._making.know({id_: address for address, id_ in mesh.ids.items()}, index=self._index())
         self._preparing.only(mesh.nodes)
         members = frozenset[str]().union(*mesh.members.values())
         self._ports.know(members - {mesh.node})

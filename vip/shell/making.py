@@ -35,7 +35,7 @@ log = structlog.get_logger()
 BUDGET = 0.004
 """Seconds of a turn in which entries are made; heartbeats are due every 100 ms."""
 
-ROOM = 64
+ROOM = 256
 """Messages with flows that may wait for their entries."""
 
 UNCLAIMED = 60.0
@@ -61,6 +61,7 @@ class Making:
         self._inserter: Inserter | None = None
         self._timeouts = Timeouts()
         self._addresses: Mapping[int, IPAddress] = {}
+        self._index = 0
         self._last: dict[int, str] = {}
         self._jobs: deque[Job] = deque()
         self._beside: deque[Job] = deque()
@@ -72,9 +73,9 @@ class Making:
         """Until here, nothing is made."""
         self._inserter, self._timeouts = inserter, timeouts
 
-    def know(self, addresses: Mapping[int, IPAddress]) -> None:
-        """By egress id, what it stands for."""
-        self._addresses = addresses
+    def know(self, addresses: Mapping[int, IPAddress], *, index: int) -> None:
+        """By egress id, what it stands for; this node's own index."""
+        self._addresses, self._index = addresses, index
         self._last = {id_: node for id_, node in self._last.items() if id_ in addresses}
 
     @property
@@ -172,7 +173,9 @@ class Making:
         if self._inserter is None:
             return
         for id_ in sorted(ids):
-            records = self._others.under({id_}, holder=self._last.get(id_, ""))
+            known = self._others.under({id_}, holder=self._last.get(id_, ""))
+            # Own pods' flows come by no tunnel any more: they have their entry, see `_binding`.
+            records = (record for record in known if record.index != self._index)
             entries = (
                 msgspec.structs.replace(entry, timeout=min(entry.timeout, GUESSED))
                 for entry in self._entries(records)

@@ -45,6 +45,7 @@ class Connection:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         at = str(OUTSIDE4 if version == 4 else OUTSIDE6)
         with outside.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((at, port))
             self.pod = pod.socket(family, kind)
             self.pod.bind(("", from_port))

@@ -25,7 +25,7 @@ BOTH = (EGRESS4, EGRESS6)
 GATEWAY = "lan/one"
 PORT = 5300
 
-_ETH_ALL, _ARP, _IPV6 = 3, 0x0806, 0x86DD
+_ETH_ALL, _IPV4, _ARP, _IPV6 = 3, 0x0800, 0x0806, 0x86DD
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 _BROADCAST = b"\xff" * 6
 
@@ -146,7 +146,7 @@ class Outside:
 
     def who_has(self, address: IPAddress, *, within: float = 0.15) -> frozenset[str]:
         """The MACs of all who answer."""
-        self._drain()
+        self.drain()
         self.question(address)
         return frozenset(mac for _, mac in self.answers(address, within=within))
 
@@ -161,7 +161,7 @@ class Outside:
 
     def left_from(self, node: Node, version: int) -> bool:
         """Whether what the node's pod sends comes here with the egress address."""
-        self._drain()
+        self.drain()
         node.send_from_pod(version)
         return self.seen(EGRESS4 if version == 4 else EGRESS6) > 0
 
@@ -173,7 +173,28 @@ class Outside:
             sender.sendto(b"in", (str(address), port))
         self.namespace.ip(f"neigh del {address} dev eth0")
 
-    def _drain(self) -> None:
+    def send(self, frame: bytes) -> None:
+        """As it is."""
+        self._packets.send(frame)
+
+    def protocols(self, mac: str, *, within: float = 0.4) -> list[int]:
+        """Of the IP packets that came from that MAC, without neighbour discovery."""
+        end = time.monotonic() + within
+        found = []
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self._packets], [], [], left)[0]:
+                frame = self._packets.recv(2048)
+                (kind,) = struct.unpack_from("!H", frame, 12)
+                if frame[6:12].hex(":") != mac:
+                    continue
+                if kind == _IPV4:
+                    found.append(frame[23])
+                elif kind == _IPV6 and not (frame[20] == 58 and 133 <= frame[54] <= 137):
+                    found.append(frame[20])
+        return found
+
+    def drain(self) -> None:
+        """Forgets what has come."""
         while select.select([self._packets], [], [], 0)[0]:
             self._packets.recv(2048)
 
