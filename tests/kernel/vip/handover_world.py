@@ -37,7 +37,7 @@ from outgate.vip.shell.handover import Handover, Mesh
 from outgate.vip.shell.sealing import StreamSeal
 
 ID6 = ID + 1
-BOTH = frozenset((EGRESS4, EGRESS6))
+BOTH: frozenset[IPAddress] = frozenset((EGRESS4, EGRESS6))
 GATEWAY = "internet"
 PORT = 7790
 LEASE = 60.0
@@ -122,7 +122,8 @@ class Party:
             while True:
                 self.prepared += (some for _, some in handover.turn(now=time.monotonic()))
                 wait = min(max(handover.next_due() - time.monotonic(), 0.0), 1.0)
-                if self._woken in select.select([handover, self._woken], [], [], wait)[0]:
+                ends = handover.fileno(), self._woken.fileno()
+                if ends[1] in select.select(ends, [], [], wait)[0]:
                     self._woken.recv(1)
                     word = self._told.get()
                     if word is None:
