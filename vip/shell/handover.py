@@ -160,7 +160,7 @@ class Handover:
             if records:
                 self._send(to, iter(to_bytes(Flows(records))), self._now)
 
-        self._making.released(ids, tell=tell, until=now + pass_on)
+        self._making.released(ids, tell=tell, pass_on=pass_on, now=now)
 
     def turn(self, *, now: float) -> list[tuple[str, frozenset[IPAddress]]]:
         """Does what is due, for a few milliseconds; what is prepared now, as (gateway, addresses).

@@ -29,6 +29,7 @@ from outgate.vip.flows.entries import (
 from outgate.vip.flows.records import FlowRecord
 from outgate.vip.flows.remapped import Others
 from outgate.vip.flows.table import Inserter, Made
+from outgate.vip.shell.told import AGAIN
 
 log = structlog.get_logger()
 
@@ -37,6 +38,10 @@ BUDGET = 0.004
 
 ROOM = 256
 """Messages with flows that may wait for their entries."""
+
+LINGER = AGAIN + 5.0
+"""Seconds, at least, that flows stay when their address goes. A node that takes it again before has
+them still: it is told only of what is new, for `AGAIN` since it was told of the rest."""
 
 UNCLAIMED = 60.0
 """Seconds after which flows are forgotten that were told for a move which did not happen."""
@@ -66,7 +71,6 @@ class Making:
         self._jobs: deque[Job] = deque()
         self._beside: deque[Job] = deque()
         self._forget: dict[int, float] = {}
-        self._expected: set[int] = set()
         self._said, self._say = Made(), FOREVER
 
     def begin(self, inserter: Inserter, timeouts: Timeouts) -> None:
@@ -87,9 +91,8 @@ class Making:
         """Flows of these come before the address does, from that holder."""
         self._came_from(holder, ids)
         # What is left from when they were here last would be taken for the new ones otherwise.
-        self._forget_now(ids, self._jobs.append)
+        self._forget_now(ids)
         self._forget |= dict.fromkeys(ids, until + UNCLAIMED)
-        self._expected |= ids
 
     def take(self, records: tuple[FlowRecord, ...]) -> None:
         """Flows that their source node has told of."""
@@ -109,24 +112,23 @@ class Making:
         if guessed:
             self._beside.append(self._guessing(guessed))
         self._jobs.appendleft(self._binding(ids))
-        self._forget_now(ids - self._expected, self._jobs.appendleft)
-        self._expected -= ids
         for id_ in ids:
             self._forget.pop(id_, None)
 
-    def released(self, ids: Ids, *, tell: Callable[[list[Seen]], None], until: float) -> None:
-        """These are elsewhere: own pods' flows take the tunnel. until: late packets may pass.
+    def released(
+        self, ids: Ids, *, tell: Callable[[list[Seen]], None], pass_on: float, now: float
+    ) -> None:
+        """These are elsewhere: own pods' flows take the tunnel. pass_on: late packets may pass.
 
         tell: is given the flows as they were, before they are bound otherwise.
         """
         self._jobs.appendleft(self._unbinding(ids, tell))
-        self._forget |= dict.fromkeys(ids, until)
+        self._forget |= dict.fromkeys(ids, now + max(pass_on, LINGER))
 
     def turn(self, *, now: float) -> None:
         """Does what is due, for a few milliseconds."""
         due = frozenset(id_ for id_, when in self._forget.items() if now >= when)
-        self._forget_now(due, self._jobs.append)
-        self._expected -= due
+        self._forget_now(due)
         if self._jobs or self._beside:
             self._say = now + SAY
         until = time.monotonic() + BUDGET
@@ -153,10 +155,10 @@ class Making:
         if holder:
             self._last |= dict.fromkeys(ids, holder)
 
-    def _forget_now(self, ids: Ids, add: Callable[[Job], None]) -> None:
+    def _forget_now(self, ids: Ids) -> None:
         due = [id_ for id_ in sorted(ids) if self._forget.pop(id_, None) is not None]
         if due and self._inserter is not None:
-            add(self._inserter.forget(due))
+            self._jobs.append(self._inserter.forget(due))
 
     def _taking(self, records: Iterable[FlowRecord]) -> Job:
         if self._inserter is not None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from unit.vip.shell.flow_fakes import GATEWAY, MEMBERS, VIP, VIP2, Flows, flow, pod
 
+from outgate.vip.shell.making import LINGER
 from outgate.vip.shell.ports import KEEP
 
 
@@ -98,7 +99,7 @@ def test_an_address_that_comes_back_at_once_finds_its_flows(world: Flows) -> Non
     moved(world, "b")
     moved(world, "a", of="b")
     assert world.there("a") == {1000: 1000}
-    world.run(4.5)  # until packets from before are passed on no longer
+    world.run(LINGER)
     assert world.there("a") == {1000: 1000}
     assert world.there("b") == {}
 
@@ -106,7 +107,7 @@ def test_an_address_that_comes_back_at_once_finds_its_flows(world: Flows) -> Non
 def test_flows_that_were_told_early_in_a_crash_outlast_what_was_here_before(world: Flows) -> None:
     world.begin(flow("w", 1000))
     moved(world, "b")
-    world.run(3.0)  # a passes on for 2 s more
+    world.run(LINGER - 2.0)
     world.prepare("a", VIP, holder="b")
     world.run(3.0)
     world.claim("a", VIP, came_from="b")
@@ -123,6 +124,28 @@ def test_what_was_told_for_a_move_that_does_not_happen_is_forgotten(world: Flows
     assert world.there("b") == {}
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_holder_whose_lease_lapses_for_a_moment_has_its_flows_still(
+    world: Flows, elsewhere: bool
+) -> None:
+    world.begin(flow("w", 1000))
+    world.claim("b", VIP)
+    world.run(0.5)
+    for _ in range(5):
+        world.release("b", VIP, pass_on=0.0)
+        world.run(0.5)
+        if elsewhere:
+            world.claim("c", VIP, came_from="b")
+            world.run(0.5)
+            assert world.there("c") == {1000: 1000}
+            world.release("c", VIP, pass_on=0.0)
+        world.claim("b", VIP, came_from="")
+        world.run(0.5)
+        assert world.there("b") == {1000: 1000}
+    world.run(2 * LINGER)
+    assert world.there("b") == {1000: 1000}
+
+
 def test_the_old_holder_forgets_when_it_passes_nothing_on_any_more(world: Flows) -> None:
     world.begin(flow("w", 1000))
     world.prepare("a", VIP, holder="")
@@ -130,7 +153,7 @@ def test_the_old_holder_forgets_when_it_passes_nothing_on_any_more(world: Flows)
     world.claim("a", VIP, came_from="")
     moved(world, "b")
     assert world.there("a") == {1000: 1000}
-    world.run(5.0)
+    world.run(LINGER)
     assert world.there("a") == {}
 
 
