@@ -4,7 +4,7 @@ A gate that refuses counts as one that has let go: what the engine believes to h
 does not, is given up.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -19,25 +19,18 @@ from outgate.vip.engine.peers import NEVER
 from outgate.vip.engine.settings import Settings
 from outgate.vip.errors import PeerGone
 from outgate.vip.gate.errors import GateRefused, Lapsed
-from outgate.vip.model import Observed
 from outgate.vip.peer.codec import PeerCodec
-from outgate.vip.peer.errors import Refusal
 from outgate.vip.peer.words import MovedHeard
-from outgate.vip.placement import place
 from outgate.vip.protocol import Numbers, Report, Word
-from outgate.vip.segment import ReturnPathUnknown
+from outgate.vip.shell.account import Account
 from outgate.vip.shell.chronicle import Chronicle
 from outgate.vip.shell.claims import Claims, by_gateway
 from outgate.vip.shell.edges import Edges
 from outgate.vip.shell.handover import Handover, Mesh
-from outgate.vip.shell.lan import lan_links
 from outgate.vip.shell.memberships import addresses_of, news, parse
-from outgate.vip.shell.tally import Standing
+from outgate.vip.shell.surroundings import Surroundings
 
 log = structlog.get_logger()
-
-NUMBERS_EVERY = 2.0
-"""Seconds between two countings for the agent: a scrape comes every 30 s or so."""
 
 RETRY = 5.0
 """Seconds until a gate that refused to be made, or told, is asked again."""
@@ -66,14 +59,10 @@ class Driver:
         self.handover: Handover | None = None
         """Made as soon as it is known where this node speaks from."""
         self._events: deque[ev.Event] = deque()
-        self._sees_api = False
+        self._account = Account(self.claims, edges.lan, self.chronicle)
+        self._surroundings = Surroundings(edges, self.claims, self.chronicle)
         self._settled = False
         self._again = FOREVER
-        self._known: tuple[Observed, Word] | None = None
-        self._report = Report(0, knows=False)
-        self._reported: tuple[object, ...] = ()
-        self._numbers = Numbers()
-        self._numbered = float("-inf")
 
     def told(self, word: Word, *, now: float) -> None:
         """The agent's word. Raises PeerGone if it is nonsense, and takes nothing of it."""
@@ -94,7 +83,7 @@ class Driver:
         if self.engine is not None:
             self._edges.leases.own({group.gateway: group.uid for group in word.groups})
             self._manage(groups, now=now)
-        self._lan()
+        self._surroundings.claimed(self.word)
         self.inform()
         self._events.extend(events)
         self._run(now)
@@ -110,7 +99,7 @@ class Driver:
                 self.handover.moved(event.moved.node, moved, now=now)
             return
         if isinstance(event, ev.LeasesRead | ev.LeaseWritten | ev.LeaseRefused | ev.ApiFailed):
-            self._sees_api = not isinstance(event, ev.ApiFailed)
+            self._account.api = not isinstance(event, ev.ApiFailed)
             self.chronicle.tally.lease(event)
         elif isinstance(event, ev.HeartbeatHeard):
             self.chronicle.tally.heard += 1
@@ -133,14 +122,15 @@ class Driver:
             self.told(self.word, now=now)
         if self.engine is not None and now >= self.engine.next_wake():
             self.happen(ev.Tick(), now=now)
-        self._listen(now)
+        for heard in self._surroundings.listen(self.word, now=now):
+            self.happen(heard, now=now)
         if self.codec is not None and now >= self.codec.next_due():
             self._edges.voice.send(self.codec.due(now=now))
         self._edges.lan.turn(now=now)
         if self.handover is not None:
             for gateway, addresses in self.handover.turn(now=now):
                 self.happen(ev.Prepared(gateway, addresses), now=now)
-        self._mind(now)
+        self._surroundings.mind(now=now)
         self._check()
 
     def next_turn(self) -> float:
@@ -177,58 +167,11 @@ class Driver:
 
     def report(self) -> Report:
         """How things are, for the agent."""
-        seq = self.word.seq if self.word is not None else 0
-        chronicle = self.chronicle
-        chronicle.troubles.failsafe(self._failsafe())
-        versions = self.claims.version, self._edges.lan.version, chronicle.version
-        state = (seq, versions, self._sees_api)
-        if state == self._reported:
-            return self._report
-        self._reported = state
-        own, heard = self.claims.said()
-        self._report = Report(
-            seq=seq,
-            knows=self.word is not None,
-            held=self._edges.lan.held(),
-            repaired=self._edges.lan.repaired,
-            claims=own,
-            heard=heard,
-            api=self._sees_api,
-            notes=chronicle.notes.last(),
-            moves=chronicle.moves(),
-            troubles=chronicle.troubles.now(),
-        )
-        return self._report
+        return self._account.report(self.word, self.engine)
 
     def numbers(self, *, now: float) -> Numbers:
         """What is counted, for the agent; as it was a moment ago."""
-        if now >= self._numbered + NUMBERS_EVERY:
-            self._numbered = now
-            refused = self.codec.refused if self.codec is not None else Counter[Refusal]()
-            self._numbers = self.chronicle.tally.numbers(
-                self._standings(),
-                self.chronicle.troubles.now(),
-                api=self._sees_api,
-                refused={why.value: refused[why] for why in Refusal},
-                unsent=self.codec.unsent if self.codec is not None else 0,
-            )
-        return self._numbers
-
-    def _standings(self) -> Mapping[str, Standing]:
-        held = Counter(claimant.gateway for claimant in self.claims.own.values())
-        groups = self.engine.groups if self.engine is not None else {}
-        return {
-            gateway: Standing(held[gateway], group.highest, gateway in self.chronicle.failsafe)
-            for gateway, group in groups.items()
-        }
-
-    def _failsafe(self) -> Mapping[str, frozenset[IPAddress]]:
-        groups = self.engine.groups if self.engine is not None else {}
-        return {
-            gateway: frozenset(group.holds.epochs)
-            for gateway, group in groups.items()
-            if gateway in self.chronicle.failsafe and group.holds.epochs
-        }
+        return self._account.numbers(self.engine, self.codec, now=now)
 
     def _begin(self, node: str, gateways: Container[str], *, now: float) -> None:
         """This node is, or may become, a gateway node."""
@@ -328,7 +271,7 @@ class Driver:
         if not taken or self.engine is None:
             return
         self.claims.take(self.engine.node, gateway, addresses, epoch=claim.epoch)
-        self._lan()
+        self._surroundings.claimed(self.word)
         self._edges.lan.turn(now=now)
         self._tell(addresses, now)
         if self.handover is not None:
@@ -346,7 +289,7 @@ class Driver:
             log.error("addresses not let go, their lease runs out", error=str(error))
         epochs = [own.epoch for one in release.addresses if (own := self.claims.own.get(one))]
         self.claims.lose(release.addresses)
-        self._lan()
+        self._surroundings.claimed(self.word)
         self._edges.lan.turn(now=now)
         self._tell((), now)
         if self.handover is not None:
@@ -374,48 +317,6 @@ class Driver:
         fresh = {one: self.claims.own[one] for one in addresses if one in self.claims.own}
         self.codec.moved(self.claims.whole(), by_gateway(fresh), now=now)
         self._edges.voice.send(self.codec.due(now=now))
-
-    def _listen(self, now: float) -> None:
-        """Whether the segment has something to say; on its links as they are now."""
-        self._know()
-        for heard in self._edges.segment.turn(now=now):
-            if isinstance(heard, ReturnPathUnknown):
-                own = self.claims.own.get(heard.address)
-                if own is not None:
-                    self.chronicle.unknown(own.gateway, heard.address, why=heard.why, now=now)
-            else:
-                self.happen(heard, now=now)
-
-    def _know(self) -> None:
-        observed, word = self._edges.lan.observed, self.word
-        if observed is None or word is None:
-            return
-        if self._known is not None and self._known[0] is observed and self._known[1] is word:
-            return
-        self._known = observed, word
-        addresses = [parse(address) for group in word.groups for address in group.addresses]
-        unheard = self._edges.segment.know(
-            lan_links(observed, addresses, default=word.interface),
-            macs=(link.mac for link in observed.links),
-            place=lambda address: place(address, observed.links, default=word.interface),
-        )
-        for link, why in unheard.items():
-            log.error("segment not heard", link=link, error=why)
-
-    def _mind(self, now: float) -> None:
-        """Ends the troubles that are over, and looks again after those that may be."""
-        self.chronicle.expire(now=now)
-        again = self.chronicle.troubles.recheck(now=now)
-        if again:
-            self._edges.segment.check(act.CheckReturnPath(again))
-
-    def _lan(self) -> None:
-        word = self.word
-        self._edges.segment.hold(self.claims.own)
-        if word is not None:
-            self._edges.lan.hold(
-                self.claims.own, interface=word.interface, standby=word.standby or bool(word.groups)
-            )
 
     def _forget(self, gateway: str) -> None:
         try:

@@ -21,7 +21,7 @@ from outgate.vip.model import Holding
 from outgate.vip.peer.words import Moved, MovedHeard
 from outgate.vip.protocol import Claimed, Group, Report, Word
 from outgate.vip.segment import ReturnPathUnknown
-from outgate.vip.shell.driver import NUMBERS_EVERY
+from outgate.vip.shell.account import NUMBERS_EVERY
 from outgate.vip.shell.troubles import QUIET, RECHECK
 
 

@@ -1,0 +1,85 @@
+"""What the agent is told: how things are, and what is counted. Made anew only if that changed."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from outgate.api.view import IPAddress
+from outgate.vip.engine.engine import Engine
+from outgate.vip.engine.peers import NEVER
+from outgate.vip.peer.codec import PeerCodec
+from outgate.vip.peer.errors import Refusal
+from outgate.vip.protocol import Numbers, Report, Word
+from outgate.vip.shell.chronicle import Chronicle
+from outgate.vip.shell.claims import Claims
+from outgate.vip.shell.edges import Lan
+from outgate.vip.shell.tally import Standing
+
+NUMBERS_EVERY = 2.0
+"""Seconds between two countings for the agent: a scrape comes every 30 s or so."""
+
+
+class Account:
+    """Gives account of what this node has claimed, heard and done. api: whether it is seen."""
+
+    def __init__(self, claims: Claims, lan: Lan, chronicle: Chronicle) -> None:
+        self._claims, self._lan, self._chronicle = claims, lan, chronicle
+        self.api = False
+        self._report = Report(0, knows=False)
+        self._reported: tuple[object, ...] = ()
+        self._numbers = Numbers()
+        self._numbered = NEVER
+
+    def report(self, word: Word | None, engine: Engine | None) -> Report:
+        """How things are, by the agent's last word."""
+        seq = word.seq if word is not None else 0
+        chronicle = self._chronicle
+        chronicle.troubles.failsafe(self._failsafe(engine))
+        versions = self._claims.version, self._lan.version, chronicle.version
+        state = (seq, versions, self.api)
+        if state == self._reported:
+            return self._report
+        self._reported = state
+        own, heard = self._claims.said()
+        self._report = Report(
+            seq=seq,
+            knows=word is not None,
+            held=self._lan.held(),
+            repaired=self._lan.repaired,
+            claims=own,
+            heard=heard,
+            api=self.api,
+            notes=chronicle.notes.last(),
+            moves=chronicle.moves(),
+            troubles=chronicle.troubles.now(),
+        )
+        return self._report
+
+    def numbers(self, engine: Engine | None, codec: PeerCodec | None, *, now: float) -> Numbers:
+        """What is counted, as it was a moment ago."""
+        if now >= self._numbered + NUMBERS_EVERY:
+            self._numbered = now
+            refused = codec.refused if codec is not None else Counter[Refusal]()
+            self._numbers = self._chronicle.tally.numbers(
+                self._standings(engine),
+                self._chronicle.troubles.now(),
+                api=self.api,
+                refused={why.value: refused[why] for why in Refusal},
+                unsent=codec.unsent if codec is not None else 0,
+            )
+        return self._numbers
+
+    def _standings(self, engine: Engine | None) -> Mapping[str, Standing]:
+        held = Counter(claimant.gateway for claimant in self._claims.own.values())
+        groups = engine.groups if engine is not None else {}
+        return {
+            gateway: Standing(held[gateway], group.highest, gateway in self._chronicle.failsafe)
+            for gateway, group in groups.items()
+        }
+
+    def _failsafe(self, engine: Engine | None) -> Mapping[str, frozenset[IPAddress]]:
+        groups = engine.groups if engine is not None else {}
+        return {
+            gateway: frozenset(group.holds.epochs)
+            for gateway, group in groups.items()
+            if gateway in self._chronicle.failsafe and group.holds.epochs
+        }
