@@ -271,11 +271,11 @@ class Driver:
         if not taken or self.engine is None:
             return
         self.claims.take(self.engine.node, gateway, addresses, epoch=claim.epoch)
+        if self.handover is not None:  # before anybody sends anything here
+            self.handover.claimed(addresses, came_from=claim.came_from, now=now)
         self._surroundings.claimed(self.word)
         self._edges.lan.turn(now=now)
         self._tell(addresses, now)
-        if self.handover is not None:
-            self.handover.claimed(addresses, came_from=claim.came_from, now=now)
         peers = self.engine.peers
         source = peers.by_node.get(claim.came_from)
         gone = source is not None and source.heard > NEVER and peers.silent(source, now=now)

@@ -143,10 +143,15 @@ class Handover:
         self._ask(now)
 
     def claimed(self, addresses: Iterable[IPAddress], *, came_from: str = "", now: float) -> None:
-        """These are here now: our own pods' flows leave from here."""
+        """These are here now: our own pods' flows leave from here.
+
+        The first of what can be made is made at once, for a few milliseconds: to be called before
+        others hear of the claim.
+        """
         ids = self._ids(addresses)
         self._making.claimed(ids, holder=came_from, guessed=ids - self._prepared)
         self._prepared -= ids
+        self._making.turn(now=now)
 
     def released(
         self, addresses: Iterable[IPAddress], *, to: str, pass_on: float, now: float

@@ -209,12 +209,11 @@ class TestChangedPorts:
         moved(world, "b")
         assert self.ports(world, "b") == {pod("w"): 5000, pod("c"): 1000}
 
-    def test_after_a_crash_they_are_there_before_their_nodes_say_anything(
+    def test_after_a_crash_they_are_there_before_anybody_hears_of_the_claim(
         self, world: Flows
     ) -> None:
         world.cut.add("a")
         world.nodes["b"].claimed((VIP,), came_from="a", now=world.now)
-        world.nodes["b"].turn(now=world.now)
         assert self.ports(world, "b") == {pod("w"): 5000}
         assert world.tables["b"].came[pod("w"), 1000].timeout <= 60, "it may have ended"
         world.nodes["w"].moved("b", (VIP,), now=world.now)
