@@ -78,8 +78,7 @@ class Mover:
 
     def move(self, *, planned: bool) -> Move:
         """Make the flows, move the address, and see what became of them."""
-        self._lab.wait("the address to be served", self._holder, timeout=PATIENCE)
-        holder = self._holder()
+        holder = self._lab.wait("the address to be served", self._holder, timeout=PATIENCE)
         with Crowd(self._plan()) as crowd:
             time.sleep(BEFORE)
             start = time.monotonic()
