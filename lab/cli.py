@@ -29,6 +29,7 @@ FAULTS = (
     "frozen",
     "api-stopped",
     "api-hung",
+    "untaught",
 )
 """The kinds of `passing.Kind`, which is imported when it is needed: a test compares them."""
 

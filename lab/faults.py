@@ -25,6 +25,23 @@ table {TABLE} {{
 """
 
 
+UNTAUGHT = "outgate_lab_untaught"
+_UNTAUGHT_TEXT = f"""\
+table arp {UNTAUGHT} {{
+  chain input {{
+    type filter hook input priority filter;
+    arp daddr ip != {{ OWN }} drop
+  }}
+}}
+table ip6 {UNTAUGHT} {{
+  chain input {{
+    type filter hook input priority filter;
+    ip6 daddr ff02::1 icmpv6 type nd-neighbor-advert drop
+  }}
+}}
+"""
+
+
 def partition(
     paths: Paths, topology: Topology, first: str, second: str, *, one_way: bool = False
 ) -> None:
@@ -53,6 +70,21 @@ def mend(paths: Paths, pairs: Iterable[Pair]) -> None:
     wanted = frozenset(pairs) & frozenset(partitions(paths))
     if wanted:
         _nft(paths, "-f", "-", text=f"delete element {TABLE} cut {_elements(wanted)}\n")
+
+
+def ignore_announcements(paths: Paths, host: Host) -> None:
+    """A host learns no more from gratuitous ARP and unsolicited neighbour advertisements.
+
+    It answers, asks and is answered as before: what is dropped is ARP about others' addresses.
+    """
+    own = ", ".join(str(one.ip) for one in host.addresses if one.version == 4) or "0.0.0.0"
+    _nft_at(paths, host.name, "-f", "-", text=_UNTAUGHT_TEXT.replace("OWN", own))
+
+
+def heed_announcements(paths: Paths, host: Host) -> None:
+    """The host learns from announcements again."""
+    for family in ("arp", "ip6"):
+        _nft_at(paths, host.name, "delete", "table", family, UNTAUGHT)
 
 
 def _elements(pairs: Iterable[Pair]) -> str:
@@ -132,8 +164,12 @@ def _exists(paths: Paths) -> bool:
 
 
 def _nft(paths: Paths, *arguments: str, text: str = "") -> str:
+    return _nft_at(paths, FABRIC, *arguments, text=text)
+
+
+def _nft_at(paths: Paths, host: str, *arguments: str, text: str = "") -> str:
     result = subprocess.run(
-        netns.enter_argv(paths.netns(FABRIC), ["nft", *arguments]),
+        netns.enter_argv(paths.netns(host), ["nft", *arguments]),
         input=text,
         capture_output=True,
         text=True,

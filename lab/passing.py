@@ -37,6 +37,7 @@ class Kind(StrEnum):
     FROZEN = "frozen"
     API_STOPPED = "api-stopped"
     API_HUNG = "api-hung"
+    UNTAUGHT = "untaught"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ def happening(lab: Lab, fault: Fault) -> Iterator[None]:
                 yield
         case Kind.API_HUNG:
             with stopped(named(paths, CONTROL_PLANE, controlplane.API_SERVER)):
+                yield
+        case Kind.UNTAUGHT:
+            with untaught(paths, topology, host):
                 yield
 
 
@@ -168,6 +172,16 @@ def api_stopped(lab: Lab) -> Iterator[None]:
         yield
     finally:
         lab.start_api()
+
+
+@contextmanager
+def untaught(paths: Paths, topology: Topology, name: str) -> Iterator[None]:
+    """A host learns nothing from announcements, as some switches and routers are set."""
+    faults.ignore_announcements(paths, topology.host(name))
+    try:
+        yield
+    finally:
+        faults.heed_announcements(paths, topology.host(name))
 
 
 def named(paths: Paths, host: str, program: str) -> tuple[int, ...]:

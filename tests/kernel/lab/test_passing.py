@@ -1,13 +1,24 @@
 """Faults on a real segment: each breaks what its name says and nothing else, and is taken back."""
 
+import socket
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from kernel.lab.wires import heard, segment, sleeper
+from scapy.layers.l2 import ARP, Ether
 
-from outgate.lab import Lab, LabError, cgroups, faults, passing, processes
+from outgate.lab import (
+    Lab,
+    LabError,
+    LabTimeout,
+    cgroups,
+    faults,
+    netns,
+    passing,
+    processes,
+)
 from outgate.lab.passing import Fault, Kind, happening
 
 pytestmark = pytest.mark.kernel
@@ -104,6 +115,27 @@ def test_a_frozen_host_stands_still_as_a_whole(lab: Lab) -> None:
         assert not cgroups.is_frozen(lab.paths, "cp")
     finally:
         cgroups.kill(lab.paths, "cp")
+
+
+def test_an_untaught_host_keeps_to_what_it_knows_and_still_asks(lab: Lab) -> None:
+    moved = "172.30.0.100"
+    address, mac = lab.topology.host("gw1").address, lab.topology.host("gw1").mac
+    claim = Ether(dst="ff:ff:ff:ff:ff:ff", src=mac) / ARP(op=1, hwsrc=mac, psrc=moved, pdst=moved)
+
+    def learns() -> bool:
+        with netns.open_socket(lab.paths.netns("gw1"), socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind(("eth0", 0))
+            wire.send(bytes(claim))
+        return mac in lab.exec("router", "ip", "neigh", "show", "to", moved)
+
+    entry = (moved, "lladdr", "02:30:00:00:00:fe", "dev", "eth0", "nud", "stale")
+    lab.exec("router", "ip", "neigh", "replace", *entry)
+    with happening(lab, Fault(Kind.UNTAUGHT, "router")):
+        lab.exec("router", "ping", "-c1", "-W1", str(address))
+        # Linux learns nothing within a second of the last change in any case (`locktime`).
+        with pytest.raises(LabTimeout):
+            lab.wait("the router to learn", learns, timeout=1.5)
+    lab.wait("the router to learn", learns, timeout=5)
 
 
 @pytest.mark.parametrize("kind", [Kind.STOPPED, Kind.KILLED])
