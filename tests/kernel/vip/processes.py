@@ -36,7 +36,8 @@ class Vip:
     """A node's vip process, and the agent's end of its socket.
 
     enter: the command that enters the node's namespace. folder: its files, as of /run. mesh: of
-    each node, its underlay address. options: of the command, by their names.
+    each node, its underlay address. options: of the command, by their names. run: what runs the
+    process, by Python.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Vip:
         *,
         mesh: Mapping[str, str],
         options: Mapping[str, object],
+        run: Sequence[str] = ("-m", "outgate.vip"),
     ) -> None:
         self.host, self.path = host, folder / "vip.sock"
         self._mesh = dict(mesh)
@@ -55,7 +57,7 @@ class Vip:
         self.log = folder / "log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*enter, sys.executable, "-m", "outgate.vip", *flags], stderr=log, stdout=log
+                [*enter, sys.executable, *run, *flags], stderr=log, stdout=log
             )
         self.agent: socket.socket | None = None
         self.troubles: tuple[Trouble, ...] = ()
@@ -89,6 +91,17 @@ class Vip:
                 return found
             for one in self._lines.feed(self.agent.recv(1 << 16)):
                 self._unread[type(one)] = one
+
+    def now(self) -> Report:
+        """What it says to an agent that has just come: how things are now."""
+        lines = Lines()
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.settimeout(10.0)
+            agent.connect(str(self.path))
+            while True:
+                for said in lines.feed(agent.recv(1 << 16)):
+                    if isinstance(said, Report):
+                        return said
 
     def _connects(self) -> bool:
         agent = socket.socket(socket.AF_UNIX)

@@ -11,12 +11,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from kernel.vip.processes import Vip, eventually, some_keys
+
+from outgate.vip.shell.troubles import FAILSAFE
 
 pytestmark = pytest.mark.kernel
 
@@ -93,7 +95,28 @@ class Lan:
         return self.holders(address) == [host] and self.answers(address) == MACS[host]
 
 
-Start = Callable[[str], Vip]
+class Clock:
+    """A wall clock that can be stepped."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.step(0)
+
+    def step(self, seconds: int) -> None:
+        """From now on it is wrong by so much."""
+        draft = self._file.with_name("clock.new")
+        draft.write_text(str(seconds))
+        draft.replace(self._file)
+
+    def run(self) -> tuple[str, ...]:
+        """How Python starts a vip process that sees this clock."""
+        return (str(Path(__file__).with_name("wrong_clock.py")), str(self._file))
+
+
+class Start(Protocol):
+    """Starts a node's vip process, as often as it is wanted."""
+
+    def __call__(self, host: str, *, clock: Clock | None = None) -> Vip: ...
 
 
 @pytest.fixture
@@ -108,11 +131,12 @@ def start(lan: Lan, tmp_path: Path) -> Iterator[Start]:
     (tmp_path / "kubeconfig").write_text(AWAY)
     with contextlib.ExitStack() as stack:
 
-        def started(host: str) -> Vip:
+        def started(host: str, *, clock: Clock | None = None) -> Vip:
             folder = tmp_path / host
             folder.mkdir(exist_ok=True)
             options = {"keys": keys, "kubeconfig": tmp_path / "kubeconfig", **PATIENT}
-            vip = Vip(lan.exec(host), host, folder, mesh=UNDERLAY, options=options)
+            run = clock.run() if clock is not None else ("-m", "outgate.vip")
+            vip = Vip(lan.exec(host), host, folder, mesh=UNDERLAY, options=options, run=run)
             stack.callback(vip.end, signal.SIGKILL)
             return vip
 
@@ -148,6 +172,45 @@ def test_the_other_member_takes_what_a_dead_one_had_and_the_outside_learns_it(
         pair[first].process.send_signal(signal.SIGCONT)
         eventually(lambda: len(lan.holders(VIP4)) == len(lan.holders(VIP6)) == 1)
         assert lan.answers(VIP4) and lan.answers(VIP6)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_stepped_clock_moves_nothing(lan: Lan, start: Start, tmp_path: Path, hours: int) -> None:
+    clocks = {host: Clock(tmp_path / f"clock-{host}") for host in ("a", "b")}
+    vips = {host: start(host, clock=clock) for host, clock in clocks.items()}
+    for vip in vips.values():
+        vip.told(VIP4, members=("a", "b"))
+    eventually(lambda: lan.answers(VIP4))
+    eventually(lambda: not any(alone(vip) for vip in vips.values()))
+    (holder,) = lan.holders(VIP4)
+    before = vips[holder].now().claims
+    clocks[holder].step(hours * 3600)
+    deadline = time.monotonic() + 3.0
+    while time.monotonic() < deadline:
+        assert lan.answers(VIP4) == MACS[holder]
+    assert lan.holders(VIP4) == [holder]
+    assert vips[holder].now().claims == before
+
+
+def test_a_process_that_starts_with_a_clock_set_back_is_heard_by_the_others(
+    lan: Lan, start: Start, tmp_path: Path
+) -> None:
+    clock = Clock(tmp_path / "clock")
+    first, second = start("a", clock=clock), start("b")
+    for vip in (first, second):
+        vip.told(VIP4, members=("a", "b"))
+    eventually(lambda: lan.answers(VIP4))
+    eventually(lambda: not alone(second))
+    first.end(signal.SIGKILL)
+    eventually(lambda: alone(second))
+    clock.step(-3600)
+    start("a", clock=clock)
+    eventually(lambda: not alone(second))
+
+
+def alone(vip: Vip) -> bool:
+    """Whether it holds what it has without the other's word."""
+    return any(trouble.what == FAILSAFE for trouble in vip.now().troubles)
 
 
 def test_the_next_process_knows_by_the_last_word_what_to_do(lan: Lan, start: Start) -> None:
