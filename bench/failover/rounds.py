@@ -64,6 +64,8 @@ class Outcome:
 def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outcome:
     """What the tracks say of a fault and of the time after it. Pure."""
     whole = Span(during.start, after.end)
+    # who was struck may never have answered since
+    known = Span(during.start - watch.APART, after.end)
     arp, data = tracks.arp.during(during), tracks.data.during(during)
     all_data = tracks.data.during(whole)
     return Outcome(
@@ -72,7 +74,7 @@ def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outco
         served=all(span.end < during.end for span in watch.outages(data, end=during.end)),
         answered=watch.together(watch.answering(arp.answers)),
         healed=watch.together(watch.answering(tracks.arp.during(after).answers)),
-        moves=watch.moves(watch.answering(tracks.arp.during(whole).answers)),
+        moves=watch.moves(watch.answering(tracks.arp.during(known).answers)),
         wrong=watch.wrong(all_data, address),
         probes=len(all_data.seen),
         blind=max(watch.blind(arp), watch.blind(data)),
