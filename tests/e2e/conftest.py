@@ -20,8 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def bare_lab() -> Iterator[Lab]:
-    """A lab without Outgate. OUTGATE_E2E_KEEP=1 leaves it up for a look."""
-    lab = Lab.up(Options(name="e2e", families=Families.DUAL), report=print)
+    """A lab without Outgate.
+
+    OUTGATE_E2E_LAB names it; OUTGATE_E2E_KEEP=1 leaves it up for a look.
+    """
+    name = os.environ.get("OUTGATE_E2E_LAB", "e2e")
+    lab = Lab.up(Options(name=name, families=Families.DUAL), report=print)
     yield lab
     if not os.environ.get("OUTGATE_E2E_KEEP"):
         lab.down()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from outgate.lab import Lab, netns
 from outgate.lab.probe import Answer, Protocol
 from outgate.lab.probe import ask as ask_from
@@ -23,6 +25,7 @@ FAMILIES = (4, 6)
 NODES = ("gw1", "gw2", "w1")
 CLIENTS = tuple(f"client-{node}" for node in NODES)
 SETTLE_SECONDS = 20.0
+METRICS_PORT = 7791
 
 Json = dict[str, Any]
 
@@ -280,10 +283,21 @@ class World:
         ) as stream:
             stream.settimeout(3.0)
             stream.connect((address, port))
-            connection = http.client.HTTPConnection(address, port)
-            connection.sock = stream
-            connection.request("GET", "/")
-            return connection.getresponse().read().decode()
+            return _get(stream, address, port, "/")
+
+    def metrics(self, node: str) -> dict[tuple[str, ...], float]:
+        """What a node's agent exports: the values, by name and by the labels' values."""
+        with netns.open_socket(
+            self.lab.paths.netns(node), socket.AF_INET, socket.SOCK_STREAM
+        ) as stream:
+            stream.settimeout(3.0)
+            stream.connect(("127.0.0.1", METRICS_PORT))
+            text = _get(stream, "127.0.0.1", METRICS_PORT, "/metrics")
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
 
     def holders(self, address: Address | str) -> tuple[str, ...]:
         """The nodes that have an address on their LAN interface."""
@@ -292,6 +306,13 @@ class World:
             for host in self.lab.topology.nodes
             if f" {address}/" in self.lab.exec(host.name, "ip", "-o", "address", "show", "eth0")
         )
+
+
+def _get(stream: socket.socket, address: str, port: int, path: str) -> str:
+    connection = http.client.HTTPConnection(address, port)
+    connection.sock = stream
+    connection.request("GET", path)
+    return connection.getresponse().read().decode()
 
 
 def _group(o: Json) -> str:
