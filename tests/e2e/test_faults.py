@@ -43,7 +43,7 @@ MOVING = (
     Case(Kind.KILLED, program=PROGRAM),
     Case(Kind.KILLED, (Kind.API_STOPPED,), PROGRAM),
     Case(Kind.STOPPED, program=PROGRAM),
-    *(Case(kind) for kind in (Kind.CUT_OFF, Kind.UNPLUGGED, Kind.MUTE)),
+    *(Case(kind) for kind in PARTED),
     Case(Kind.CUT_OFF, (Kind.API_STOPPED,)),
 )
 STAYING = (

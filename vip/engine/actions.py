@@ -88,14 +88,15 @@ class Prepare:
 class Probe:
     """Ask the segment who answers for the addresses (RFC 5227 §2.1.1; DAD for IPv6). → `Probed`.
 
-    count probes each, spread over `wait` seconds. A probe of the same address by somebody else
-    within that time counts as an answer.
+    count probes each, spread over `wait` seconds. heeds: whether a probe of the same address by
+    somebody else within that time counts as an answer, too.
     """
 
     probe: int
     addresses: frozenset[IPAddress]
     count: int
     wait: float
+    heeds: bool = True
 
 
 @dataclass(frozen=True, slots=True)

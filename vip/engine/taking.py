@@ -312,7 +312,9 @@ class Taking:
         if due:
             asked = frozenset(sorted(due, key=lambda a: (a.version, int(a)))[:AT_ONCE])
             self._probe = (probe, now, asked)
-            yield Probe(probe, asked, g.settings.probes, g.settings.probe)
+            # A deaf member that is out by its Lease asks and asks whether it is alone: it is not.
+            heeds = guess or lapsed == NEVER
+            yield Probe(probe, asked, g.settings.probes, g.settings.probe, heeds)
 
     def _claim(
         self, free: set[IPAddress], moved: set[IPAddress], until: float, *, guess: bool

@@ -93,7 +93,7 @@ class Prober:
         found = False
         for running in self._running.values():
             address = running.keys.get(spoken.address)
-            if address is not None:
+            if address is not None and (running.probe.heeds or not spoken.probing):
                 running.answered.setdefault(address, mac_text(spoken.mac))
                 found = True
         return found

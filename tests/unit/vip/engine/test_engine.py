@@ -8,7 +8,7 @@ from sim.cluster import ADDRESSES, GATEWAY, Cluster
 from sim.faults import between
 from sim.world import HOSTS, World
 
-from outgate.vip.engine.actions import Announce, Release, Report
+from outgate.vip.engine.actions import Announce, Probe, Release, Report
 from outgate.vip.engine.events import ConflictSeen, FitnessChanged, Restarting
 from outgate.vip.engine.settings import DEFAULTS, Partition, Settings
 
@@ -100,7 +100,12 @@ def test_a_holder_that_hears_nothing_is_taken_over_although_it_speaks() -> None:
     made.world.net.underlay_cut |= {(other, victim) for other in rest}
     made.world.net.segment_cut |= {(other, victim) for other in rest}
     made.api.away |= {victim}
+    probes: list[Probe] = []
+    (heir,) = made.nodes.keys() - {victim}
+    made.nodes[heir].seen = lambda a: probes.append(a) if isinstance(a, Probe) else None
     wait(made, lambda: served(made), within=0.9)
+    # The deaf one asks the segment all the time whether it is alone.
+    assert not any(probe.heeds for probe in probes)
 
 
 def test_the_addresses_of_a_dead_node_take_one_swap_and_spread() -> None:

@@ -90,6 +90,14 @@ def test_an_answer_or_anothers_probe_is_the_verdict(probing: bool) -> None:
     assert prober.verdicts(now=0.3) == ()
 
 
+def test_anothers_probe_is_no_answer_where_a_deaf_member_may_be_asking() -> None:
+    prober = Prober()
+    prober.ask(Probe(5, frozenset({VIP4}), 1, 0.1, heeds=False), now=0.0)
+    prober.sent(prober.due(now=0.0))
+    assert not prober.hear(Spoken(VIP4.packed, MAC, probing=True))
+    assert prober.hear(Spoken(VIP4.packed, MAC, probing=False))
+
+
 def test_an_answer_is_for_every_probe_that_asks_and_for_no_other_address() -> None:
     prober = Prober()
     prober.ask(Probe(1, frozenset({VIP4}), 1, 0.1), now=0.0)
