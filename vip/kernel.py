@@ -8,8 +8,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
-from typing import Any
+from ipaddress import ip_address, ip_network
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -18,6 +17,7 @@ from outgate.api.view import IPAddress
 from outgate.daemon.changes import Changes, Group
 from outgate.daemon.closing import Closing
 from outgate.vip.address_batch import AddressBatch
+from outgate.vip.address_list import listed
 from outgate.vip.errors import AddressRefused
 from outgate.vip.model import ADDRESS_PROTOCOL, Holding, Link, Observed
 
@@ -53,7 +53,7 @@ class AddressKernel(Closing):
         """What addresses and Ethernet links there are. Raises AddressRefused."""
         try:
             links = {m["index"]: m for m in self._ip.get_links() if m["ifi_type"] == ARPHRD_ETHER}
-            addresses = [(m["index"], _address(m), m.get("proto")) for m in self._ip.get_addr()]
+            addresses = list(listed())
             routes = [
                 route
                 for family in (socket.AF_INET, socket.AF_INET6)
@@ -62,20 +62,26 @@ class AddressKernel(Closing):
         except (NetlinkError, OSError) as error:
             raise AddressRefused(f"list links and addresses: {error}") from error
         names = {index: str(link.get("ifname")) for index, link in links.items()}
-        ours = [(i, a) for i, a, protocol in addresses if protocol == ADDRESS_PROTOCOL]
-        others = [(i, a) for i, a, protocol in addresses if protocol != ADDRESS_PROTOCOL]
+        ours = [one for one in addresses if one.protocol == ADDRESS_PROTOCOL]
+        others = [one for one in addresses if one.protocol != ADDRESS_PROTOCOL]
         return Observed(
-            owned=frozenset(Holding(a.ip, names[i]) for i, a in ours if i in names),
-            foreign=frozenset(Holding(a.ip, names.get(i, str(i))) for i, a in others),
+            owned=frozenset(
+                Holding(one.address, names[one.link]) for one in ours if one.link in names
+            ),
+            foreign=frozenset(
+                Holding(one.address, names.get(one.link, str(one.link))) for one in others
+            ),
             links=frozenset(
                 Link(
                     name=names[index],
                     mac=str(link.get("address")),
                     up=link["flags"] & IFF_UP_AND_CARRIER == IFF_UP_AND_CARRIER,
                     connected=frozenset(
-                        a.network
-                        for i, a in others
-                        if i == index and a.network.num_addresses > 1 and not a.is_link_local
+                        ip_network((one.address, one.length), strict=False)
+                        for one in others
+                        if one.link == index
+                        and one.length < one.address.max_prefixlen
+                        and not one.address.is_link_local
                     ),
                 )
                 for index, link in links.items()
@@ -159,12 +165,6 @@ class AddressKernel(Closing):
         self._ip.close()
         self._addresses.close()
         self._changes.close()
-
-
-def _address(message: Any) -> IPv4Interface | IPv6Interface:
-    # With a peer, IFA_ADDRESS is the far end: IFA_LOCAL is ours then.
-    text = message.get("local") or message.get("address")
-    return ip_interface(f"{text}/{message['prefixlen']}")
 
 
 def _refused(op: str, holding: Holding, error: Exception) -> AddressRefused:
