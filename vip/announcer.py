@@ -69,9 +69,9 @@ class Announcer:
         return replace(self, announcements=after)
 
     def due(self, *, now: float) -> tuple[Holding, ...]:
-        """The holdings to announce now, in order."""
-        due = (h for h, a in self.announcements.items() if a.due <= now)
-        return tuple(sorted(due, key=lambda holding: holding.sort_key))
+        """The holdings to announce now: first those that the LAN has heard least of."""
+        due = ((a.step, h.sort_key, h) for h, a in self.announcements.items() if a.due <= now)
+        return tuple(holding for _, _, holding in sorted(due))
 
     def announced(self, holdings: Iterable[Holding], *, now: float) -> "Announcer":
         """Takes that these were announced now; each one's next turn is set.

@@ -27,6 +27,9 @@ RESYNC = 30.0
 GLANCE = 2.0
 """Seconds between looks whether somebody has: others remove addresses and swap links."""
 
+AT_ONCE = 64
+"""Addresses announced in a turn: a thousand would outlast the lease that they are held by."""
+
 NAMED = 8
 """Addresses in a line of the log; their number is always there."""
 
@@ -116,7 +119,7 @@ class Holder:
             self._reconcile(now)
             self._quiet = float("-inf")
             self.version += 1
-        if self._announce(now):
+        if self._announce(now) and self._quiet > now:
             self.version += 1
 
     def next_turn(self) -> float:
@@ -206,7 +209,7 @@ class Holder:
             return False
         sent: list[Holding] = []
         failed: list[Holding] = []
-        for holding in self._announcer.due(now=now):
+        for holding in self._announcer.due(now=now)[:AT_ONCE]:
             mac = self._announcer.announcements[holding].mac
             try:
                 if self._wire is None:

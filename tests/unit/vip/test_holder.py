@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from outgate.vip.fake import FakeLan
-from outgate.vip.holder import GLANCE, RESYNC, Holder
+from outgate.vip.holder import AT_ONCE, GLANCE, RESYNC, Holder
 from outgate.vip.model import Holding, Link
 
 MAC = "02:aa:00:00:00:01"
@@ -197,6 +197,23 @@ def test_the_version_rises_with_what_is_held_and_with_nothing_else(lan: FakeLan)
     holding.turn(now=0.1)  # the train's second announcement
     assert holding.version > before
     assert holding.held()[0].announced == 2
+
+
+def test_many_addresses_take_several_turns_and_none_is_said_twice_before_all_are_said(
+    lan: FakeLan,
+) -> None:
+    holding = holder(lan)
+    many = [f"203.0.113.{host}" for host in range(1, 2 * AT_ONCE + 2)]
+    hold(holding, *many)
+    said: list[str] = []
+    for turn in range(3):
+        lan.log.clear()
+        holding.turn(now=0.2 * turn)  # by then, the first ones are due again
+        new = [line.split()[1] for line in lan.log if line.startswith("announce")]
+        assert len(new) <= AT_ONCE
+        said += new
+    assert sorted(said[: len(many)]) == sorted(many)
+    assert holding.next_turn() <= 0.4
 
 
 def test_an_address_is_announced_again_when_somebody_asks_for_it(lan: FakeLan) -> None:
