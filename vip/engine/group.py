@@ -82,8 +82,10 @@ class Group:
 
     def read(self, records: Iterable[Record], *, asked: float, now: float) -> bool:
         """Takes the gateway's Leases, as they were read; whether that is worth a turn."""
-        first = self.roster.asked == NEVER
+        first, was_in = self.roster.asked == NEVER, self._in()
         news = self.roster.read(records, asked=asked, now=now)
+        if not first:
+            self._joins(was_in, now=now)  # the answer to our write may be late, or lost
         hurry, self.read_now = self.read_now, False
         return first or news or hurry
 
@@ -93,17 +95,25 @@ class Group:
         if record.node == self.node:
             if asked < self.renewed:
                 return  # a late answer; a later write has been answered
-            before = self.roster.records.get(self.node)
-            if before is None or not before.inside:
-                self.joined_at = now
-                self._met.clear()
             self.renewed, self.renewed_order = asked, request.order
             self.leased = asked + record.term if record.term else NEVER
+        was_in = self._in()
         self.roster.swapped(record, asked=asked, now=now)
+        self._joins(was_in, now=now)
 
     def refused(self) -> None:
         """Takes that a write was refused: what we know of the Leases is old."""
         self.read_now = True
+
+    def _in(self) -> bool:
+        mine = self.roster.records.get(self.node)
+        return mine is not None and mine.inside
+
+    def _joins(self, was_in: bool, *, now: float) -> None:
+        """Whoever comes in has met nobody since."""
+        if self._in() and not was_in:
+            self.joined_at = now
+            self._met.clear()
 
     # What follows.
 
