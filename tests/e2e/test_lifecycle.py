@@ -8,6 +8,7 @@ from pathlib import Path
 from e2e.world import NAMESPACE, OUTSIDE, World, selected
 
 from outgate.lab import product
+from outgate.lab.topology import CONTROL_PLANE
 
 EIP = "172.30.0.110"
 
@@ -136,7 +137,10 @@ def test_a_dead_gateway_node_loses_its_addresses_to_the_other(world: World) -> N
 def drain(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`outgate drain`, as somebody with the cluster's kubeconfig would run it."""
     kubeconfig = ["--kubeconfig", str(world.lab.paths.admin_kubeconfig)]
-    argv = [str(Path(sys.executable).with_name("outgate")), "drain", *arguments, *kubeconfig]
+    command = [str(Path(sys.executable).with_name("outgate")), "drain", *arguments, *kubeconfig]
+    # The machine's proxy does not lead into the lab.
+    direct = ["env", "--unset=HTTPS_PROXY", "--unset=https_proxy", *command]
+    argv = world.lab.exec_argv(CONTROL_PLANE, direct)
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
