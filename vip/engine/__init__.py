@@ -57,8 +57,8 @@ Lease was swapped, and makes the other's swap fail, or fails itself.
 
 *Coming back.* A deposed node writes itself in again. Others may not know for `roster_age`; for so
 long, or until all others have said that they know, its acknowledgements are not counted. And it
-deposes nobody who has not reckoned with it, for
-`settle`, within which all who can hold by its being out have read the Leases again.
+deposes nobody who has not reckoned with it, for `settle`, within which all who can hold by its
+being out have read the Leases again.
 
 The failsafe (`partition: Availability`)
 ----------------------------------------

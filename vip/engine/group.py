@@ -138,8 +138,8 @@ class Group:
         self.holders = {
             address: peer
             for peer in self.speaking
-            if (peer in self.heard or self.roster.out(peer.node) is None)
-            and (said := self.say_of(peer)) is not None
+            if not self.peers.silent(peer, now=now) or self.roster.out(peer.node) is None
+            if (said := self.say_of(peer)) is not None
             for claim in said.claims
             for address in claim.addresses
         }
@@ -192,7 +192,7 @@ class Group:
     def joined(self, now: float) -> bool:
         """Whether nobody goes by Leases from before it was in: all say so, or it is long ago."""
         return self.inside and (
-            all(peer in self.heard and peer.node in self._met for peer in self.others)
+            (not self.silent and all(peer.node in self._met for peer in self.others))
             or now >= self.joined_at + self.settings.outlast(self.settings.roster_age)
         )
 

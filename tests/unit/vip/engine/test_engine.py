@@ -49,6 +49,14 @@ def cut(made: Cluster, *names: str) -> None:
     made.api.away |= set(names)
 
 
+def heal(made: Cluster) -> None:
+    """All links carry again, and all nodes reach the API server."""
+    made.world.net.underlay_cut.clear()
+    made.world.net.segment_cut.clear()
+    made.api.away.clear()
+    made.checker.healed()
+
+
 def served(made: Cluster) -> bool:
     """Whether the first host is answered for all addresses."""
     return all(
@@ -86,10 +94,7 @@ def test_a_node_is_taken_over_as_fast_two_seconds_after_another_one_has_come_bac
         cut(made, victim)
         assert wait(made, lambda: served(made), within=1.0) <= 0.6
         made.world.run(made.world.now + 3.0)
-        made.world.net.underlay_cut.clear()
-        made.world.net.segment_cut.clear()
-        made.api.away.clear()
-        made.checker.healed()
+        heal(made)
         made.world.run(made.world.now + 2.0)
 
 
@@ -195,10 +200,7 @@ def test_people_hear_of_a_failsafe_that_lasts_and_of_its_end_but_not_at_a_health
     cut(made, holder)
     made.world.run(made.world.now + 5.0)
     assert said == ["Failsafe"]
-    made.world.net.underlay_cut.clear()
-    made.world.net.segment_cut.clear()
-    made.api.away.clear()
-    made.checker.healed()
+    heal(made)
     made.world.run(made.world.now + 2.0)
     assert [what for what in said if what.startswith("Failsafe")] == ["Failsafe", "FailsafeEnded"]
 
@@ -221,9 +223,7 @@ def test_after_a_parted_segment_heals_the_higher_epoch_stays() -> None:
     made.world.net.segment_cut |= between(["node-a", HOSTS[0]], ["node-b", HOSTS[1]])
     made.world.run(made.world.now + 5.0)
     assert len(made.holders(ADDRESSES[0])) == 2
-    made.world.net.underlay_cut.clear()
-    made.world.net.segment_cut.clear()
-    made.checker.healed()
+    heal(made)
     made.world.run(made.world.now + 0.5)
     (stays,) = made.holders(ADDRESSES[0])
     assert stays != holder
