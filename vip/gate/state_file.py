@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from outgate.daemon.files import replace_content
 from outgate.vip.gate.errors import GateRefused
 from outgate.vip.gate.state import State, decode, encode
 
@@ -34,11 +35,8 @@ class StateFile:
         data = encode(state)
         if data == self._written:
             return
-        draft = self._path.with_name(self._path.name + ".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(data)
-            draft.replace(self._path)
+            replace_content(self._path, data)
         except OSError as error:
             raise GateRefused(f"write {self._path}: {error}") from error
         self._written = data

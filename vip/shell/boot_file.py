@@ -8,6 +8,8 @@ from pathlib import Path
 
 import structlog
 
+from outgate.daemon.files import replace_content
+
 log = structlog.get_logger()
 
 PATH = Path("/run/outgate/vip-boot")
@@ -30,11 +32,8 @@ class BootFile:
         clock: Unix time in ms. A disk that takes nothing is no reason not to start.
         """
         boot = max(clock, self._last() + 1)
-        draft = self._path.with_name(self._path.name + ".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(str(boot))
-            draft.replace(self._path)
+            replace_content(self._path, str(boot).encode())
         except OSError as error:
             log.warning("number of this process not kept", path=str(self._path), error=str(error))
         return boot

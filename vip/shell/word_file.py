@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from outgate.daemon.files import replace_content
 from outgate.vip.protocol import Word
 
 log = structlog.get_logger()
@@ -33,11 +34,8 @@ class WordFile:
         data = msgspec.json.encode(msgspec.structs.replace(word, seq=0))
         if data == self._written:
             return
-        draft = self._path.with_name(self._path.name + ".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(data)
-            draft.replace(self._path)
+            replace_content(self._path, data)
         except OSError as error:
             log.warning("word not kept", path=str(self._path), error=str(error))
             return
