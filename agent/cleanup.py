@@ -12,6 +12,7 @@ from outgate.tunnel.kernel import MeshKernel
 from outgate.vip.gate.clear import clear
 from outgate.vip.gate.state_file import PATH as STATE
 from outgate.vip.glance import perhaps_owned
+from outgate.vip.shell.boot_file import PATH as BOOT
 from outgate.vip.shell.word_file import PATH as WORD
 
 
@@ -40,8 +41,8 @@ def _addresses() -> Iterator[str]:
 def _gate() -> Iterator[str]:
     if clear():
         yield "nftables tables arp and inet outgate_vip"
-    STATE.unlink(missing_ok=True)
-    WORD.unlink(missing_ok=True)
+    for kept in (STATE, WORD, BOOT):
+        kept.unlink(missing_ok=True)
 
 
 def _tables() -> Iterator[str]:

@@ -422,7 +422,8 @@ def test_cleanup_removes_the_vip_processs_files(
     world.start()
     eventually(lambda: str(EIP[4]) in world.addresses("first"))
     world.halt()
-    files = {name: tmp_path / "first" / f"vip-{name.lower()}.json" for name in ("STATE", "WORD")}
+    names = {"STATE": "vip-state.json", "WORD": "vip-word.json", "BOOT": "vip-boot"}
+    files = {name: tmp_path / "first" / file for name, file in names.items()}
     assert all(path.exists() for path in files.values())
     for name, path in files.items():
         monkeypatch.setattr(cleanup, name, path)
