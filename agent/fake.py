@@ -1,16 +1,16 @@
 """Running flows and a vip process in memory, with the refusals of the real ones."""
 
 from collections.abc import Collection, Iterable, Iterator
-from types import TracebackType
 from typing import Self
 
 from outgate.agent.errors import FlowsRefused
 from outgate.agent.flows import Flow
 from outgate.api.view import IPAddress
+from outgate.daemon.closing import Closing
 from outgate.vip.protocol import Word
 
 
-class FakeConntrack:
+class FakeConntrack(Closing):
     """A conntrack table. broken: refuses everything, as without the kernel's module."""
 
     def __init__(self, flows: Iterable[Flow] = ()) -> None:
@@ -38,15 +38,7 @@ class FakeConntrack:
         """Deletes all with this mark under the mask."""
         self.entries = [flow for flow in self.entries if flow.mark & mask != mark]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Nothing to close."""
 
 
