@@ -27,8 +27,8 @@ CLOCK_SKEW = 300.0
 """Seconds that a node's clock may be off before its first heartbeat that we see is disbelieved."""
 
 GRACE = 15.0
-"""Seconds that agents have to report to a new leader: they beat every 10 s, and try again every 2
-s while the API server is away."""
+"""Seconds within which every agent that works has reported: they beat every 10 s, and try again
+every 2 s while the API server is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +141,23 @@ def hear(
     return heard
 
 
+def deaf(beats: Mapping[str, Beat], *, now: float) -> bool:
+    """Whether no agent at all was heard for `GRACE`: then it is more likely that we don't hear.
+
+    Our watch may hang or wait to be tried again while the agents report, and the vip processes see
+    for themselves who lives. Kubernetes' node controller stops evicting for the same reason when
+    all nodes seem to be away (its `stateFullDisruption`).
+    """
+    return bool(beats) and now - max(beat.seen for beat in beats.values()) >= GRACE
+
+
 def forgiven(
     beats: Mapping[str, Beat], *, silent: frozenset[str], now: float, stale: float
 ) -> dict[str, Beat]:
-    """The heartbeats as a new leader takes them: nobody falls silent for another `GRACE`.
+    """The heartbeats after a time in which none could come: nobody falls silent for `GRACE`.
 
     Where nobody could lead, the API server was away, and nobody could report either: an address
-    must not count as lost for that. Those in `silent` (the last leader's verdict) stay silent.
+    must not count as lost for that. Those in `silent` (the verdict before that time) stay silent.
     """
     least = now - max(0.0, stale - GRACE)
     return {

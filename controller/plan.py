@@ -22,7 +22,7 @@ from outgate.api.match import cluster_default
 from outgate.api.policy import AnyPolicy
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller import policies, serving, slices, writes
-from outgate.controller.eligibility import Beat, forgiven, hear, is_ready
+from outgate.controller.eligibility import Beat, deaf, forgiven, hear, is_ready
 from outgate.controller.gateways import by_age, candidates, read_pools
 from outgate.controller.holding import claims_of
 from outgate.controller.ids import EgressKey, Ids, allocate_ids
@@ -82,7 +82,10 @@ def plan(snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment)
 def listen(
     snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment
 ) -> Mapping[str, Beat]:
-    """The heartbeats after a look at the tunnels. A follower listens too, so as to know at once."""
+    """The heartbeats after a look at the tunnels. A follower listens too, so as to know at once.
+
+    While none comes at all, and just after that, nobody falls silent.
+    """
     tunnels = {name: tunnel for (_, name), tunnel in snapshot.tunnels.items()}
     news = [name for name in tunnels if name not in memory.beats]
     heard = hear(
@@ -93,6 +96,8 @@ def listen(
         now=now.mono,
         stale=settings.stale,
     )
+    if deaf(memory.beats, now=now.mono):
+        return _forgive(heard, snapshot, settings=settings, now=now)
     return MappingProxyType(heard)
 
 
@@ -101,9 +106,14 @@ def take_over(
 ) -> Mapping[str, Beat]:
     """The heartbeats with which a new leader begins."""
     heard = listen(snapshot, settings=settings, memory=memory, now=now)
-    return MappingProxyType(
-        forgiven(heard, silent=_said_silent(snapshot), now=now.mono, stale=settings.stale)
-    )
+    return _forgive(heard, snapshot, settings=settings, now=now)
+
+
+def _forgive(
+    beats: Mapping[str, Beat], snapshot: Snapshot, *, settings: Settings, now: Moment
+) -> Mapping[str, Beat]:
+    silent = _said_silent(snapshot)
+    return MappingProxyType(forgiven(beats, silent=silent, now=now.mono, stale=settings.stale))
 
 
 def _said_silent(snapshot: Snapshot) -> frozenset[str]:

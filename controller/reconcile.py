@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from outgate.controller import metrics
+from outgate.controller.eligibility import deaf
 from outgate.controller.model import (
     Apply,
     Delete,
@@ -99,6 +100,7 @@ class Reconciler:
         self._memory = Memory()
         self._overlay = Overlay()
         self._led = False
+        self._deaf = False
         self._writer = Writer(
             api, self._overlay, leading=election.leading, backoff=self._backoff, clock=clock
         )
@@ -139,6 +141,7 @@ class Reconciler:
             self._healthy = False
             return False
         now = Moment(self._clock(), self._wall())
+        self._heed(now)
         try:
             done = self._pass(now) if self._leads(now) else True
         except ApiError as error:
@@ -148,6 +151,17 @@ class Reconciler:
             log.info("API server answers again", passes=self._away)
         self._away, self._healthy = 0, True
         return done
+
+    def _heed(self, now: Moment) -> None:
+        """Tells people when no agent is heard any more, and that it is over."""
+        before, self._deaf = self._deaf, deaf(self._memory.beats, now=now.mono)
+        if self._deaf and not before:
+            log.warning(
+                "no agent reports: the watch of EgressTunnels may hang, or all agents are down; "
+                "until one does, no node counts as silent"
+            )
+        elif before and not self._deaf:
+            log.info("agents report again")
 
     def _leads(self, now: Moment) -> bool:
         """Whether we lead; sees to what begins and what ends with that."""

@@ -61,8 +61,8 @@ def test_the_claim_of_the_higher_epoch_wins_while_the_loser_still_reports_his(
 
 def test_a_silent_holders_claim_counts_no_more_and_its_epoch_is_remembered(world: World) -> None:
     before = entry(world)
-    world.seconds += 31
-    world.beat(*(n for n in ("node-1", "node-2", "node-3") if n != before.node))
+    world.fall_silent(before.node, seconds=29)
+    world.seconds += 2
     world.told.clear()
     world.step()
     assert (entry(world).node, entry(world).epoch) == ("", before.epoch)

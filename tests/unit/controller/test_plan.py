@@ -14,6 +14,7 @@ from outgate.api.kinds import (
 )
 from outgate.api.match import DEFAULT_GATEWAY_ANNOTATION
 from outgate.api.policy import AssignedEIP, EgressIP
+from outgate.controller.eligibility import GRACE
 from outgate.controller.plan import next_silence, plan
 
 DUAL = IPPools(ipv4=("198.51.100.10-198.51.100.12",), ipv6=("2001:db8:1::/64",))
@@ -103,8 +104,7 @@ def test_silent_agent_loses_its_addresses_at_the_time_that_the_plan_names(world:
     wake = next_silence(world.memory.beats, settings=world.settings, now=world.now())
     assert wake is not None
     others = [name for name in ("node-1", "node-2", "node-3") if name != holder]
-    world.seconds += 20
-    world.beat(*others)
+    world.fall_silent(holder, seconds=20)
     world.step()
     world.seconds = wake
     world.settle()
@@ -116,14 +116,31 @@ def test_silent_agent_loses_its_addresses_at_the_time_that_the_plan_names(world:
 def test_new_leader_trusts_the_last_ones_word_on_silent_agents(world: World) -> None:
     world.policy()
     world.settle()
-    world.seconds += 31
+    world.fall_silent("node-1", "node-2")
     world.settle()
-    assert set(world.holders().values()) == {""}
+    assert set(world.holders().values()) == {"node-3"}
     world.restart()
     assert list(world.step().writes()) == []
-    world.beat("node-2")
+    states = {node.name: node.reason for node in world.get(EGRESS_GATEWAY, "gw").status.node_list}
+    assert states == {"node-1": "AgentSilent", "node-2": "AgentSilent", "node-3": ""}
+
+
+def test_where_no_agent_is_heard_none_is_silent_until_it_had_time_to_report(world: World) -> None:
+    """A watch that hangs shows none of the reports; it must take no address away."""
+    world.policy()
+    world.fall_silent("node-1")
     world.settle()
-    assert set(world.holders().values()) == {"node-2"}
+    before = world.holders()
+    for _ in range(40):
+        world.seconds += 10
+        assert list(world.step().writes()) == []
+    world.beat("node-3")  # the watch is tried again: one object comes first
+    assert world.step().silent == {"node-1"}
+    world.fall_silent("node-1", "node-2", seconds=GRACE - 1)
+    assert world.step().silent == {"node-1"}
+    world.seconds += 2
+    assert world.step().silent == {"node-1", "node-2"}
+    assert set(before.values()) <= {"node-2", "node-3"}
 
 
 def test_without_an_eligible_node_the_address_stays_allocated(world: World) -> None:

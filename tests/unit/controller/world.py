@@ -270,6 +270,15 @@ class World:
             ),
         )
 
+    def fall_silent(self, *silent: str, seconds: float = 31.0) -> None:
+        """Time in which these agents say nothing, and the others report as always."""
+        others = [name for _, name in self.objects["tunnels"] if name not in silent]
+        end = self.seconds + seconds
+        while self.seconds < end:
+            self.seconds = min(self.seconds + 10.0, end)
+            self.beat(*others)
+            self.memory = self.plan().memory
+
     def beat(self, *names: str, phase: str = "Ready") -> None:
         """The agents of these nodes (of all that have a tunnel, if none is named) report."""
         for name in names or [name for _, name in self.objects["tunnels"]]:
