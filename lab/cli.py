@@ -30,6 +30,7 @@ FAULTS = (
     "api-stopped",
     "api-hung",
     "untaught",
+    "unrouted",
 )
 """The kinds of `passing.Kind`, which is imported when it is needed: a test compares them."""
 
@@ -365,15 +366,16 @@ def heal(*, name: str) -> None:
 @main.command()
 @name_option
 @click.option("--program", default="", help="For stopped and killed: outgate-vip, say.")
+@click.option("--target", default="", help="For unrouted: an address beyond the router.")
 @click.option("--seconds", default=10.0, show_default=True, help="How long; Ctrl-C ends it sooner.")
 @click.argument("kind", type=click.Choice(FAULTS))
 @click.argument("host", default="cp")
-def fault(*, name: str, program: str, seconds: float, kind: str, host: str) -> None:
+def fault(*, name: str, program: str, target: str, seconds: float, kind: str, host: str) -> None:
     """Let a fault happen to HOST (or the API server), for a while, and take it back."""
     from outgate.lab import passing
 
     lab = _open(name)
-    with passing.happening(lab, passing.Fault(passing.Kind(kind), host, program)):
+    with passing.happening(lab, passing.Fault(passing.Kind(kind), host, program, target)):
         click.echo(f"{kind}, for {seconds:g} s")
         try:
             time.sleep(seconds)

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from outgate.lab import cgroups, fabric, netns, node, processes
 from outgate.lab.errors import LabError
 from outgate.lab.paths import Paths
-from outgate.lab.topology import CONTROL_PLANE, FABRIC, Host, Role, Topology
+from outgate.lab.topology import (
+    CONTROL_PLANE,
+    FABRIC,
+    ROUTER,
+    Address,
+    Host,
+    Role,
+    Topology,
+)
 
 Pair = tuple[str, str]
 """Frames from the first host's port to the second's."""
@@ -85,6 +93,34 @@ def heed_announcements(paths: Paths, host: Host) -> None:
     """The host learns from announcements again."""
     for family in ("arp", "ip6"):
         _nft_at(paths, host.name, "delete", "table", family, UNTAUGHT)
+
+
+def unroute(paths: Paths, host: Host, target: Address) -> None:
+    """The router drops what a host of the segment sends to an address beyond it."""
+    own = next((one.ip for one in host.addresses if one.version == target.version), None)
+    if own is None or host.role is Role.OUTSIDE or host.name == ROUTER:
+        raise LabError(f"the router leads nothing of {host.name} to {target}")
+    family = "ip" if target.version == 4 else "ip6"
+    table = f"table inet {_unrouted(host, target)}"
+    text = f"""\
+create {table}
+{table} {{
+  chain forward {{
+    type filter hook forward priority filter;
+    {family} saddr {own} {family} daddr {target} drop
+  }}
+}}
+"""
+    _nft_at(paths, ROUTER, "-f", "-", text=text)
+
+
+def route(paths: Paths, host: Host, target: Address) -> None:
+    """The router leads the host to that address again."""
+    _nft_at(paths, ROUTER, "delete", "table", "inet", _unrouted(host, target))
+
+
+def _unrouted(host: Host, target: Address) -> str:
+    return f"outgate_lab_unrouted_{host.name}_{int(target):x}"
 
 
 def _elements(pairs: Iterable[Pair]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 
 from outgate.lab import cgroups, controlplane, fabric, faults, processes, wait
 from outgate.lab.errors import LabError
@@ -38,15 +39,19 @@ class Kind(StrEnum):
     API_STOPPED = "api-stopped"
     API_HUNG = "api-hung"
     UNTAUGHT = "untaught"
+    UNROUTED = "unrouted"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: of which kind, on which host, of which program there (stopped, killed)."""
+    """One fault: of which kind, on which host, of which program there (stopped, killed), on its way
+    to which address outside (unrouted).
+    """
 
     kind: Kind
     host: str = CONTROL_PLANE
     program: str = ""
+    target: str = ""
 
 
 @contextmanager
@@ -77,6 +82,9 @@ def happening(lab: Lab, fault: Fault) -> Iterator[None]:
                 yield
         case Kind.UNTAUGHT:
             with untaught(paths, topology, host):
+                yield
+        case Kind.UNROUTED:
+            with unrouted(paths, topology, host, fault.target):
                 yield
 
 
@@ -182,6 +190,20 @@ def untaught(paths: Paths, topology: Topology, name: str) -> Iterator[None]:
         yield
     finally:
         faults.heed_announcements(paths, topology.host(name))
+
+
+@contextmanager
+def unrouted(paths: Paths, topology: Topology, name: str, target: str) -> Iterator[None]:
+    """What a host sends to that address gets lost beyond the segment; all else arrives."""
+    try:
+        address = ip_address(target)
+    except ValueError as error:
+        raise LabError(f"the way to which address? {error}") from error
+    faults.unroute(paths, topology.host(name), address)
+    try:
+        yield
+    finally:
+        faults.route(paths, topology.host(name), address)
 
 
 def named(paths: Paths, host: str, program: str) -> tuple[int, ...]:

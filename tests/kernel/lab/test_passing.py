@@ -1,6 +1,7 @@
 """Faults on a real segment: each breaks what its name says and nothing else, and is taken back."""
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
@@ -10,6 +11,7 @@ from kernel.lab.wires import heard, segment, sleeper
 from scapy.layers.l2 import ARP, Ether
 
 from outgate.lab import (
+    Families,
     Lab,
     LabError,
     LabTimeout,
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.kernel
 
 HOSTS = ("cp", "gw1", "gw2", "w1", "router")
 EVERYTHING = frozenset(permutations(HOSTS, 2))
+OTHER = {"203.0.113.10": "203.0.113.20", "2001:db8:cafe::10": "2001:db8:cafe::20"}
 FROM_GW1 = frozenset(("gw1", other) for other in HOSTS if other != "gw1")
 TO_GW1 = frozenset((other, "gw1") for other in HOSTS if other != "gw1")
 
@@ -136,6 +139,33 @@ def test_an_untaught_host_keeps_to_what_it_knows_and_still_asks(lab: Lab) -> Non
         with pytest.raises(LabTimeout):
             lab.wait("the router to learn", learns, timeout=1.5)
     lab.wait("the router to learn", learns, timeout=5)
+
+
+@pytest.mark.parametrize("target", ["203.0.113.10", "2001:db8:cafe::10"])
+def test_an_unrouted_host_reaches_everybody_but_the_one_that_it_does_not(target: str) -> None:
+    with segment("un", families=Families.DUAL) as lab:
+        reaching = {(host, to) for host in ("gw1", "gw2") for to in (target, OTHER[target])}
+
+        def reached() -> set[tuple[str, str]]:
+            return {pair for pair in reaching if pings(lab, *pair)}
+
+        with happening(lab, Fault(Kind.UNROUTED, "gw1", target=target)):
+            assert reached() == reaching - {("gw1", target)}
+        assert reached() == reaching
+
+
+def pings(lab: Lab, host: str, target: str) -> bool:
+    """Whether an address answers to a host."""
+    command = netns.enter_argv(lab.paths.netns(host), ["ping", "-c1", "-W1", target])
+    return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "target"), [("gw1", ""), ("gw1", "2001:db8:cafe::10"), ("router", "203.0.113.10")]
+)
+def test_a_way_that_there_is_not_cannot_be_lost(lab: Lab, host: str, target: str) -> None:
+    with pytest.raises(LabError), happening(lab, Fault(Kind.UNROUTED, host, target=target)):
+        pass
 
 
 @pytest.mark.parametrize("kind", [Kind.STOPPED, Kind.KILLED])

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from outgate.lab import Lab, Options, fabric, lifecycle, netns, pki, processes
+from outgate.lab import Families, Lab, Options, fabric, lifecycle, netns, pki, processes
 from outgate.lab.paths import Paths
 from outgate.lab.topology import topology
 
@@ -18,9 +18,9 @@ QUIET = 0.1
 
 
 @contextmanager
-def segment(name: str) -> Iterator[Lab]:
+def segment(name: str, *, families: Families = Families.IPV4) -> Iterator[Lab]:
     """Namespaces, bridge and router as `outgate-lab up` makes them; nothing runs in them."""
-    options = Options(name=f"{name}{os.getpid()}")
+    options = Options(name=f"{name}{os.getpid()}", families=families)
     paths, shape = Paths(options.name), topology(options)
     try:
         fabric.create(paths, options, shape)
