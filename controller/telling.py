@@ -108,7 +108,9 @@ def sentence(move: Move, *, gateway: str, verdicts: Iterable[Verdict], known: Kn
                 since = f"; taken over{took} after it was last heard"
             case _:
                 let_go = _said(known, source, gateway, "Released")
-                why = f"{source} let go: {_LET_GO.get(let_go.why, let_go.why)}" if let_go else why
+                if let_go:
+                    how = _LET_GO.get(let_go.why, let_go.why)
+                    why = f"{source} let go: {how}{f', and {why}' if why else ''}"
     why = why or f"{source} is eligible, so its peers lost it, or it let go"
     return f"{what} moved from {source} to {move.target}{claim}: {why}{since}"
 

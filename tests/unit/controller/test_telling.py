@@ -132,6 +132,15 @@ def part(kind: Literal["Claimed", "Released"], node: str, why: str, **more: Any)
             "node-b let go: somebody else answered for it; its agent last reported 3 s ago",
         ),
         (
+            "node-a",
+            {
+                "node-a": (part("Released", "node-c", "moved"),),
+                "node-c": (part("Claimed", "node-a", "free"),),
+            },
+            (CORDONED,),
+            "node-a let go: it was asked to, and node-a is Cordoned",
+        ),
+        (
             "node-b",
             {"node-c": (part("Claimed", "node-b", "free"),)},
             (WELL,),
