@@ -17,6 +17,11 @@ from outgate.lab.paths import CGROUP_PARENT, CGROUP_ROOT, Paths, make_folder
 FREEZER = "freezer"  # the hierarchy that decides who belongs to a host
 VISITORS = "visitors"  # of `exec`, `kubectl` and the like: of the lab, but of no host
 
+CPU_SHARES = 8192
+"""Of all labs together; a process outside has 1024. A lab's hosts stand for machines of their own:
+what else runs here, the tests themselves for one, must not slow them down as if it ran on each.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
@@ -59,6 +64,10 @@ def create(paths: Paths, host: str) -> tuple[Path, ...]:
         make_folder(folder)
         if hierarchy.folder == "cpuset":
             _inherit_cpuset(folder)
+        elif "cpu" in hierarchy.option.split(","):
+            (CGROUP_ROOT / hierarchy.folder / CGROUP_PARENT / "cpu.shares").write_text(
+                str(CPU_SHARES)
+            )
         joins.append(folder / "cgroup.procs")
     return tuple(joins)
 
