@@ -75,8 +75,7 @@ class Checker:
     def watch(self) -> None:
         """Looks now, and again and again."""
         for address in self.addresses:
-            self._alone(address)
-            if any(node.answers(address) for node in self._nodes.values()):
+            if self._alone(address):
                 self._seen[address] = self._world.now
         self._world.at(self._world.now + LOOK, self.watch)
 
@@ -126,19 +125,18 @@ class Checker:
             )
         )
 
-    def _alone(self, address: IPAddress) -> None:
+    def _alone(self, address: IPAddress) -> int:
+        """How many answer for it; raises Violated if two answer the same host."""
         holders = [node for node in self._nodes.values() if node.answers(address)]
-        if len(holders) < 2:
-            return
-        seen = self._doubled(holders)
+        seen = self._doubled(holders) if len(holders) > 1 else None
         if not seen:
-            return
+            return len(holders)
         now = self._world.now
         if self._settings.partition is Partition.AVAILABILITY:
             left = max(self._excused, self._world.net.healed + self._heartbeat()) - now
             if left > 0:
                 self._world.at(now + left + 1e-6, self._alone, address)
-                return
+                return len(holders)
         host, names = seen
         raise self._wrong(f"{host} is answered by {names} for {address}")
 

@@ -76,6 +76,8 @@ class Node:
 
     def answers(self, address: IPAddress) -> bool:
         """Whether its kernel answers for the address now."""
+        if not self.kernel:
+            return False
         element = self.kernel.get(address)
         return element is not None and self.up and self.clock() < element.until
 

@@ -43,10 +43,10 @@ class World:
         self.net = Net()
         self.cordons: dict[str, int] = {}
         self.story: list[str] | None = None
-        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._queue: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._sequence = 0
 
-    def at(self, time: float, call: Callable[..., None], *args: Any) -> None:
+    def at(self, time: float, call: Callable[..., object], *args: Any) -> None:
         """Calls this at that time."""
         self._sequence += 1
         heapq.heappush(self._queue, (time, self._sequence, call, args))
@@ -64,7 +64,7 @@ class World:
         if self.story is not None:
             self.story.append(f"{self.now:8.4f}  " + " ".join(map(str, words)))
 
-    def transmit(self, link: Link, call: Callable[..., None], *args: Any) -> None:
+    def transmit(self, link: Link, call: Callable[..., object], *args: Any) -> None:
         """Carries a datagram across the underlay: perhaps late, twice, out of order, or never."""
         net = self.net
         if link in net.underlay_cut:

@@ -284,12 +284,9 @@ class Engine:
         adopted = [one for one in self._adopted.pop(group.gateway, ()) if one.until > now]
         if not adopted:
             return
-        for one in adopted:
-            group.holds.epochs[one.address] = one.epoch
-            group.highest = max(group.highest, one.epoch)
-        group.holds.until = min(one.until for one in adopted)
-        group.holds.announced = self.settings.restart
-        group.holds.adopting = True
+        epochs = {one.address: one.epoch for one in adopted}
+        group.highest = max(group.highest, *epochs.values())
+        group.holds.adopt(epochs, until=min(one.until for one in adopted))
 
     def _forget(self, gateway: str, actions: list[Action]) -> None:
         group = self.groups.pop(gateway, None)

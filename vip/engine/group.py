@@ -21,7 +21,10 @@ from outgate.vip.engine.words import OutSaid, Say
 
 
 class Group:
-    """What this node knows and does about one gateway. `taking` adds what it is about to take."""
+    """What this node knows and does about one gateway. `taking` adds what it is about to take.
+
+    inside: whether this process' own Lease says that it is in, as far as known.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class Group:
         self.peers, self.requests = peers, requests
         self.roster = Roster()
         self.holds = Holds(self.gateway, node=node, settings=settings)
-        self.fit = True
+        self.fit, self.inside = True, False
         self.highest = 0
         self.wake = NEVER
         self.watch = NEVER
@@ -49,7 +52,7 @@ class Group:
         self.heard: tuple[Peer, ...] = ()
         self.speaking: tuple[Peer, ...] = ()
         self.suspects: tuple[Peer, ...] = ()
-        self.joined_at = NEVER
+        self.joined_at = self._believed = NEVER
         self.renewed = NEVER
         self.renewed_order = -1
         self.leased = NEVER
@@ -84,8 +87,8 @@ class Group:
         """Takes the gateway's Leases, as they were read; whether that is worth a turn."""
         first, was_in = self.roster.asked == NEVER, self._in()
         news = self.roster.read(records, asked=asked, now=now)
-        if not first:
-            self._joins(was_in, now=now)  # the answer to our write may be late, or lost
+        # The answer to our write may be late, or lost; what is read first was so before.
+        self._joins(was_in or first, now=now)
         hurry, self.read_now = self.read_now, False
         return first or news or hurry
 
@@ -111,8 +114,11 @@ class Group:
 
     def _joins(self, was_in: bool, *, now: float) -> None:
         """Whoever comes in has met nobody since."""
+        mine = self.roster.records.get(self.node)
+        self.inside = mine is not None and mine.inside and mine.boot == self.boot
         if self._in() and not was_in:
             self.joined_at = now
+            self._believed = now + self.settings.outlast(self.settings.roster_age)
             self._met.clear()
 
     # What follows.
@@ -124,12 +130,12 @@ class Group:
         for peer in self.peers.by_node.values():
             say = self.say_of(peer)
             if say is not None:
-                if now < self.peers.silent_from(peer):
+                if now < peer.silent_from:
                     names.add(peer.node)
                 self.highest = max(self.highest, say.epoch)
         names.discard(self.node)
         self.others = tuple(self.peers.get(node) for node in sorted(names))
-        self.silent = tuple(p for p in self.others if now >= self.peers.silent_from(p))
+        self.silent = tuple(p for p in self.others if now >= p.silent_from)
         self.heard = (
             tuple(p for p in self.others if p not in self.silent) if self.silent else self.others
         )
@@ -155,14 +161,14 @@ class Group:
             return False
         before = self.suspects
         self._watch(now)
-        return self.suspects != before or any(now >= self.peers.silent_from(p) for p in self.heard)
+        return self.suspects != before or any(now >= p.silent_from for p in self.heard)
 
     def _watch(self, now: float) -> None:
         """Who has missed all heartbeats but the last; and when that may be next."""
         suspects: list[Peer] = []
         self.watch = FOREVER
         for peer in self.heard:
-            due = self.peers.silent_from(peer)
+            due = peer.silent_from
             if now >= due - self.settings.interval:
                 suspects.append(peer)
             else:
@@ -183,17 +189,11 @@ class Group:
         )
         return self.known
 
-    @property
-    def inside(self) -> bool:
-        """Whether this process' own Lease says that it is in, as far as known."""
-        mine = self.roster.records.get(self.node)
-        return mine is not None and mine.inside and mine.boot == self.boot
-
     def joined(self, now: float) -> bool:
         """Whether nobody goes by Leases from before it was in: all say so, or it is long ago."""
         return self.inside and (
-            (not self.silent and all(peer.node in self._met for peer in self.others))
-            or now >= self.joined_at + self.settings.outlast(self.settings.roster_age)
+            now >= self._believed
+            or (not self.silent and all(peer.node in self._met for peer in self.others))
         )
 
     def met(self, node: str, *, now: float) -> bool:
@@ -224,8 +224,7 @@ class Group:
         return any(
             peer.echo < counter
             and (
-                self.roster.out(peer.node) is None
-                or now < self.peers.silent_from(peer) + self.settings.settle
+                self.roster.out(peer.node) is None or now < peer.silent_from + self.settings.settle
             )
             for peer in self.others
         )

@@ -1,6 +1,6 @@
 """What this node holds of one gateway, until when, and how it goes on or ends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from outgate.api.view import IPAddress
 from outgate.vip.engine import evidence
@@ -32,6 +32,7 @@ class Holds:
         self.announced = settings.lease
         self.adopting = False
         self.epochs: dict[IPAddress, int] = {}
+        self._claims: tuple[Claim, ...] | None = ()
         self.until = NEVER
         self.failsafe = False
         self.guessed: set[IPAddress] = set()
@@ -43,11 +44,13 @@ class Holds:
         self._told = False
 
     def claims(self) -> tuple[Claim, ...]:
-        """The addresses by epoch, for the heartbeat."""
-        by_epoch: dict[int, set[IPAddress]] = {}
-        for address, epoch in self.epochs.items():
-            by_epoch.setdefault(epoch, set()).add(address)
-        return tuple(Claim(epoch, frozenset(by_epoch[epoch])) for epoch in sorted(by_epoch))
+        """The addresses by epoch, for the heartbeat; the same object as long as they are."""
+        if self._claims is None:
+            by_epoch: dict[int, set[IPAddress]] = {}
+            for address, epoch in self.epochs.items():
+                by_epoch.setdefault(epoch, set()).add(address)
+            self._claims = tuple(Claim(e, frozenset(by_epoch[e])) for e in sorted(by_epoch))
+        return self._claims
 
     def wake(self) -> float:
         """When there is something to do about it, if nothing is heard until then."""
@@ -123,6 +126,14 @@ class Holds:
         again, self._contested = self._contested, answered and bool(self.doubtful())
         return again and self._contested
 
+    def adopt(self, epochs: Mapping[IPAddress, int], *, until: float) -> None:
+        """Goes on with what the process before has left in the kernel."""
+        self.epochs.update(epochs)
+        self._claims = None
+        self.until = until
+        self.announced = self._settings.restart
+        self.adopting = True
+
     def take(
         self, addresses: Iterable[IPAddress], *, epoch: int, until: float, guess: bool
     ) -> None:
@@ -133,6 +144,7 @@ class Holds:
         self._wake = self.until - self._settings.lease / 4
         for address in addresses:
             self.epochs[address] = epoch
+        self._claims = None
 
     def release(
         self, addresses: Iterable[IPAddress], *, why: str, pass_on: float = 0.0, to: str = ""
@@ -143,6 +155,7 @@ class Holds:
             for address in gone:
                 del self.epochs[address]
                 self.guessed.discard(address)
+            self._claims = None
             yield Release(self._gateway, gone, why, pass_on, to)
         if not self.epochs:
             self.failsafe = False

@@ -5,6 +5,7 @@ What must be true between nodes can't be seen in one of them: `tests/sim/checker
 
 from collections.abc import Iterator
 
+from outgate.api.view import IPAddress
 from outgate.vip.engine.engine import Engine
 from outgate.vip.engine.group import Group
 
@@ -21,7 +22,7 @@ class Invariants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._highest: dict[str, int] = {}
-        self._epochs: dict[tuple[str, str], int] = {}
+        self._epochs: dict[tuple[str, IPAddress], int] = {}
 
     def look(self, *, now: float) -> None:
         """Raises Broken if something is not as it must be."""
@@ -48,10 +49,10 @@ class Invariants:
             yield "has forgotten an epoch"
         self._highest[gateway] = group.highest
         for address, epoch in holds.epochs.items():
-            before = self._epochs.get((gateway, str(address)), 0)
+            before = self._epochs.get((gateway, address), 0)
             if epoch < before:
                 yield f"{address}: the epoch fell from {before} to {epoch}"
-            self._epochs[gateway, str(address)] = epoch
+            self._epochs[gateway, address] = epoch
         say = self._engine.said(gateway)
         if say is not None and say.claims != holds.claims():
             yield "says that it holds something else than it does"

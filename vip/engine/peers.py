@@ -24,13 +24,15 @@ REMEMBERED = 64
 class Peer:
     """One other node. Times are ours, in seconds.
 
-    heard: when its last heartbeat came that counts; boot, counter: of that one. spoke, said: the
-    same of its last one. echoed, echo: when we sent the newest heartbeat of ours that it had heard
-    when it sent that, and its counter. granted: the same, of those acknowledged as evidence.
-    objects: whether we were silent to it, in its last one. accused: when we last called it silent.
+    silent_from: when it counts as silent, unless it is heard again. heard: when its last heartbeat
+    came that counts; boot, counter: of that one. spoke, said: the same of its last one. echoed,
+    echo: when we sent the newest heartbeat of ours that it had heard when it sent that, and its
+    counter. granted: the same, of those acknowledged as evidence. objects: whether we were silent
+    to it, in its last one. accused: when we last called it silent.
     """
 
     node: str
+    silent_from: float
     boot: int = 0
     counter: int = 0
     heard: float = NEVER
@@ -58,7 +60,7 @@ class Peers:
         """The peer of that name, known from now on."""
         peer = self.by_node.get(node)
         if peer is None:
-            peer = self.by_node[node] = Peer(node)
+            peer = self.by_node[node] = Peer(node, self.started + self._settings.silence)
         return peer
 
     def hear(self, heartbeat: Heartbeat, *, now: float) -> Peer | None:
@@ -74,6 +76,7 @@ class Peers:
         )
         if not peer.objects or (mine is not None and mine.hearing is Hearing.UNHEARD):
             peer.heard, (peer.boot, peer.counter) = now, said
+            peer.silent_from = now + self._settings.silence
         if mine is None or mine.boot != self._boot:
             return peer
         sent = self._sent_at(mine.counter)
@@ -105,11 +108,7 @@ class Peers:
 
     def silent(self, peer: Peer, *, now: float) -> bool:
         """Whether the peer has not been heard for the misses, or not since our start."""
-        return now >= self.silent_from(peer)
-
-    def silent_from(self, peer: Peer) -> float:
-        """When the peer counts as silent, unless it is heard again."""
-        return max(peer.heard, self.started) + self._settings.silence
+        return now >= peer.silent_from
 
     def say(self, *, now: float) -> dict[str, Heard]:
         """What our next heartbeat, sent now, says about the others."""

@@ -6,6 +6,7 @@ All are seconds unless said otherwise. The members of a gateway must have the sa
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 
 class Partition(Enum):
@@ -19,7 +20,7 @@ class Partition(Enum):
     CONSISTENCY = "Consistency"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """How the engine paces itself. `validate` says which combinations make no sense.
 
@@ -88,12 +89,12 @@ class Settings:
     partition: Partition = Partition.AVAILABILITY
     """What decides when nobody can be asked. Design §3."""
 
-    @property
+    @cached_property
     def silence(self) -> float:
         """How long a member is not heard until it is silent."""
         return self.interval * self.misses
 
-    @property
+    @cached_property
     def skew(self) -> float:
         """By what another's clock may be slower than ours, as a factor: both may drift."""
         return (1 + self.drift) / (1 - self.drift)
