@@ -46,6 +46,9 @@ class Pace:
     whether the kernel said something of the underlay. resync: between two looks at the node's
     interfaces, even if it did not. drift: between two looks whether others changed what was
     programmed. verify: between two comparisons of all of it, even if nobody seems to have.
+    share: at most this share of the time is spent on looking for drift, however much there is to
+    read. rest: longest pause after a pass that took long, as long as it took: while a thousand
+    addresses move, each move would be a pass of all of them.
     """
 
     coalesce: float = 0.005
@@ -53,6 +56,8 @@ class Pace:
     resync: float = 30.0
     drift: float = 3.0
     verify: float = 300.0
+    share: float = 0.05
+    rest: float = 0.2
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, most=30.0))
 
 
@@ -142,7 +147,9 @@ class Reconciler:
         self._underlay: Underlay | None = None
         self._looked = float("-inf")
         self._doubts: tuple[str, ...] = ()
-        self._checked = self._verified = clock()
+        self._verified = clock()
+        self._check_due = self._verified + pace.drift
+        self._took = 0.0
         self._failures = 0
         self._worked = False
         self._subscribers: list[Callable[[], object]] = []
@@ -178,12 +185,14 @@ class Reconciler:
         while not stop.is_set():
             asked = self._wait(self._pace.backoff.wait(self._failures) or self._pace.drift)
             if asked:
-                stop.wait(self._pace.coalesce)
+                stop.wait(max(self._pace.coalesce, min(self._took, self._pace.rest)))
             if stop.is_set():
                 return
             if asked or self._failures or self._clock() - self._looked >= self._pace.resync:
+                began = self._clock()
                 self.step()
-            if self._clock() - self._checked >= self._pace.drift:
+                self._took = self._clock() - began
+            if self._clock() >= self._check_due:
                 self.check()
 
     def _wait(self, most: float) -> bool:
@@ -226,7 +235,8 @@ class Reconciler:
 
         Costs next to nothing on a node where nobody has written.
         """
-        self._checked = began = self._clock()
+        began = self._clock()
+        self._check_due = began + self._pace.drift
         if self._programmed is None:
             return
         thorough = began - self._verified >= self._pace.verify
@@ -238,6 +248,8 @@ class Reconciler:
                 self._repair(drift, began)
         except EXPECTED as error:
             self._failed(error)
+        ended = self._clock()
+        self._check_due = max(self._check_due, ended + (ended - began) * (1 / self._pace.share - 1))
 
     def _repair(self, drift: Drift, began: float) -> None:
         # Counted first: if it can't be repaired, it was there all the same.

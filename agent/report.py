@@ -49,6 +49,10 @@ TROUBLES_PACE = 5.0
 """Least seconds between two reports for troubles alone: each costs a write here, and one of the
 controller's."""
 
+PACE = 1.0
+"""Least seconds between two reports: a thousand addresses come and go in many claims, and each
+report of them costs the API server, the controller and all other agents as much as the last."""
+
 PATIENCE = 3
 """Passes that fail in a row before a node that worked is reported as failed (about 2 s)."""
 
@@ -93,11 +97,12 @@ def too_soon(state: State, *, before: str) -> bool:
     return not state.error or 0 < state.failures < PATIENCE
 
 
-def worth_saying(report: Report, *, said: Report | None, troubled: float) -> float:
-    """When to say this, in monotonic seconds: at once what is news, never the same as before.
+def worth_saying(report: Report, *, said: Report | None, at: float, troubled: float) -> float:
+    """When to say this, in monotonic seconds: what is news at once, unless something was just said;
+    never the same as before.
 
-    said: what was said last. troubled: when troubles were last said: what differs in them alone
-    waits for `TROUBLES_PACE`.
+    said: what was said last, and when (`at`). troubled: when troubles were last said: what differs
+    in them alone waits for `TROUBLES_PACE`.
     """
     if report == said:
         return float("inf")
@@ -105,7 +110,7 @@ def worth_saying(report: Report, *, said: Report | None, troubled: float) -> flo
         news = replace(said.news, troubles=report.news.troubles)
         if report == replace(said, news=news):
             return troubled + TROUBLES_PACE
-    return float("-inf")
+    return at + PACE
 
 
 def status_of(
@@ -181,7 +186,7 @@ class Reporter:
         self._silence = Silence(monotonic())
         self._wakeup = Wakeup()
         self._said: Report | None = None
-        self._troubled = float("-inf")
+        self._at = self._troubled = float("-inf")
         self._conditions: tuple[Condition, ...] | None = None
         self._error = ""
 
@@ -200,11 +205,15 @@ class Reporter:
         while not stop.is_set():
             now = self._monotonic()
             report = self._report(self._state(), self._tunnel())
-            when = min(due, worth_saying(report, said=self._said, troubled=self._troubled))
+            when = min(due, self._worth(report))
             if now >= when:
                 well = self.say()
+                self._at = self._monotonic()
                 when = due = now + (self._heartbeat if well else min(RETRY, self._heartbeat))
             self._wakeup.wait(most=max(0.0, when - self._monotonic()))
+
+    def _worth(self, report: Report) -> float:
+        return worth_saying(report, said=self._said, at=self._at, troubled=self._troubled)
 
     def say(self) -> bool:
         """Write the status now, if there is anything to say; whether all is said.

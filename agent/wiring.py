@@ -66,7 +66,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
             host=mesh.host,
             missing=lambda: missing(settings.data_path),
             others=lambda: observe(settings.data_path),
-            moved=UnderlayNews().moved,
+            moved=UnderlayNews(protocol=settings.data_path.route_protocol).moved,
         ),
         settings=settings.data_path,
         pace=Pace(drift=settings.resync),

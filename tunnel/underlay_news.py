@@ -7,6 +7,7 @@ import socket
 import struct
 
 from outgate.daemon.changes import Changes, Group
+from outgate.daemon.netlink import attributes
 
 GROUPS = (Group.LINK, Group.ADDRESS4, Group.ADDRESS6, Group.ROUTE4, Group.ROUTE6)
 
@@ -16,15 +17,20 @@ _ADDRESS = (20, 21)
 _ROUTE = (24, 25)
 
 _INDEX = struct.Struct("=4xi")  # struct ifinfomsg, ifaddrmsg
+_IFA_PROTO = 11  # linux/if_addr.h
 _DESTINATION_LENGTH, _TABLE = 1, 4  # struct rtmsg
 _MAIN = 254
 _IFLA_IFNAME = 3
 
 
 class UnderlayNews:
-    """Of the network namespace of the thread that first asks. For one thread."""
+    """Of the network namespace of the thread that first asks. For one thread.
 
-    def __init__(self) -> None:
+    protocol: of our own addresses, which come and go by the thousand.
+    """
+
+    def __init__(self, *, protocol: int) -> None:
+        self._protocol = protocol
         self._changes: Changes | None = None
 
     def moved(self, name: str) -> bool:
@@ -38,7 +44,10 @@ class UnderlayNews:
                 return True
             index = _index(name)
             return self._changes.any(
-                lambda kind, body: not name or concerns(kind, body, name=name, index=index)
+                lambda kind, body: (
+                    not name
+                    or concerns(kind, body, name=name, index=index, protocol=self._protocol)
+                )
             )
         except OSError:
             self.close()
@@ -51,15 +60,16 @@ class UnderlayNews:
             self._changes = None
 
 
-def concerns(kind: int, body: bytes, *, name: str, index: int) -> bool:
+def concerns(kind: int, body: bytes, *, name: str, index: int, protocol: int) -> bool:
     """Whether the message is about this interface, its addresses, or a default route.
 
-    index: the interface's, 0 if it is not there.
+    index: the interface's, 0 if it is not there. protocol: of addresses that are ours, and so not
+    the interface's own.
     """
     if kind in _LINK:
         return _is(index, body) or _named(name) in body
     if kind in _ADDRESS:
-        return _is(index, body)
+        return _is(index, body) and not _ours(body, protocol)
     if kind in _ROUTE:
         return body[_DESTINATION_LENGTH] == 0 and body[_TABLE] == _MAIN
     return False
@@ -67,6 +77,13 @@ def concerns(kind: int, body: bytes, *, name: str, index: int) -> bool:
 
 def _is(index: int, body: bytes) -> bool:
     return len(body) >= _INDEX.size and _INDEX.unpack_from(body) == (index,)
+
+
+def _ours(body: bytes, protocol: int) -> bool:
+    proto = bytes((protocol,))
+    return any(
+        kind == _IFA_PROTO and value == proto for kind, value in attributes(body[_INDEX.size :])
+    )
 
 
 def _named(name: str) -> bytes:

@@ -17,7 +17,7 @@ from outgate.vip.engine.peers import NEVER, Peer, Peers
 from outgate.vip.engine.requests import Request, Requests
 from outgate.vip.engine.roster import Roster
 from outgate.vip.engine.settings import Settings
-from outgate.vip.engine.words import OutSaid, Say
+from outgate.vip.engine.words import Claim, OutSaid, Say
 
 
 class Group:
@@ -47,6 +47,7 @@ class Group:
         self.wake = NEVER
         self.watch = NEVER
         self.holders: dict[IPAddress, Peer] = {}
+        self._said: tuple[tuple[Peer, tuple[Claim, ...]], ...] = ()
         self.others: tuple[Peer, ...] = ()
         self.silent: tuple[Peer, ...] = ()
         self.heard: tuple[Peer, ...] = ()
@@ -140,18 +141,31 @@ class Group:
             tuple(p for p in self.others if p not in self.silent) if self.silent else self.others
         )
         self.speaking = tuple(p for p in self.others if self.peers.speaks(p, now=now))
-        # One who does not hear us still holds what it says, unless its Lease tells otherwise.
-        self.holders = {
-            address: peer
-            for peer in self.speaking
-            if not self.peers.silent(peer, now=now) or self.roster.out(peer.node) is None
-            if (said := self.say_of(peer)) is not None
-            for claim in said.claims
-            for address in claim.addresses
-        }
+        self._find_holders(now)
         self.highest = max(self.highest, self.roster.epoch)
         self.wake = FOREVER
         self._watch(now)
+
+    def _find_holders(self, now: float) -> None:
+        """Who says that he holds what; made anew only when somebody says something else."""
+        # One who does not hear us still holds what it says, unless its Lease tells otherwise.
+        said = tuple(
+            (peer, say.claims)
+            for peer in self.speaking
+            if (not self.peers.silent(peer, now=now) or self.roster.out(peer.node) is None)
+            and (say := self.say_of(peer)) is not None
+        )
+        if len(said) != len(self._said) or any(
+            one is not other or claims is not before
+            for (one, claims), (other, before) in zip(said, self._said, strict=True)
+        ):
+            self._said = said
+            self.holders = {
+                address: peer
+                for peer, claims in said
+                for claim in claims
+                for address in claim.addresses
+            }
 
     def stirs(self, *, now: float) -> bool:
         """Whether a turn is due by the time alone."""

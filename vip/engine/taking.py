@@ -57,6 +57,12 @@ class Taking:
         self.wants: dict[IPAddress, Want] = {}
         self.asks: frozenset[IPAddress] = frozenset()
         self._last_holder: dict[IPAddress, str] = {}
+        self._noted: Mapping[IPAddress, Peer] = {}
+        self._inherits: tuple[frozenset[IPAddress], frozenset[str], tuple[IPAddress, ...]] = (
+            frozenset(),
+            frozenset(),
+            (),
+        )
         self._probe: tuple[int, float, frozenset[IPAddress]] | None = None
         self._occupied: dict[IPAddress, float] = {}
         self._defended: dict[IPAddress, float] = {}
@@ -67,14 +73,15 @@ class Taking:
         chosen: dict[IPAddress, str] = {}
         if self._may_want(now):
             live = self._live(now)
-            for address in g.membership.addresses - g.holds.epochs.keys():
+            self._note_holders()
+            for address in self._inherited(live):
+                if address in g.holds.epochs:
+                    continue
                 holder = g.holders.get(address)
-                if holder is not None:
-                    self._last_holder[address] = holder.node
-                    if not self._leaves(address, holder, live):
-                        continue
-                if heir(g.gateway, address, live) == g.node:
-                    chosen[address] = holder.node if holder is not None else ""
+                if holder is None:
+                    chosen[address] = ""
+                elif holder.node not in live or g.membership.failback:
+                    chosen[address] = holder.node
         for address in self.wants.keys() - chosen.keys():
             del self.wants[address]
         for address, holder_name in chosen.items():
@@ -208,11 +215,26 @@ class Taking:
         word, mode = peer.word, self._group.settings.partition
         return mode is Partition.AVAILABILITY and word is not None and not word.api
 
-    def _leaves(self, address: IPAddress, holder: Peer, live: frozenset[str]) -> bool:
+    def _inherited(self, live: frozenset[str]) -> tuple[IPAddress, ...]:
+        """What this node is the heir of; worked out when the addresses or the live ones change.
+
+        A turn comes with each heartbeat: to ask for a thousand heirs takes as long as the turns of
+        a tenth of a second may take together.
+        """
         g = self._group
-        if holder.node not in live:
-            return True
-        return g.membership.failback and heir(g.gateway, address, live) == g.node
+        addresses, known, inherited = self._inherits
+        if addresses != g.membership.addresses or known != live:
+            addresses = g.membership.addresses
+            inherited = tuple(a for a in addresses if heir(g.gateway, a, live) == g.node)
+            self._inherits = addresses, live, inherited
+        return inherited
+
+    def _note_holders(self) -> None:
+        """Whose the addresses are, for when they are nobody's."""
+        g = self._group
+        if self._noted is not g.holders:
+            self._noted = g.holders
+            self._last_holder |= {address: peer.node for address, peer in g.holders.items()}
 
     def _held(self, address: IPAddress) -> bool:
         return address in self._group.holders

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from outgate.api.view import IPAddress
 from outgate.vip.engine.engine import Engine
+from outgate.vip.engine.evidence import FOREVER
 from outgate.vip.engine.peers import NEVER
 from outgate.vip.peer.codec import PeerCodec
 from outgate.vip.peer.errors import Refusal
@@ -17,6 +18,13 @@ from outgate.vip.shell.tally import Standing
 NUMBERS_EVERY = 2.0
 """Seconds between two countings for the agent: a scrape comes every 30 s or so."""
 
+CLAIMS_GAP = 0.2
+"""Least seconds between two reports, should who holds what change that often: a thousand addresses
+come in several claims, and each report of them is a pass of the agent."""
+
+REST_GAP = 1.0
+"""The same where only other things have changed: announcements go on for seconds."""
+
 
 class Account:
     """Gives account of what this node has claimed, heard and done. api: whether it is seen."""
@@ -25,20 +33,25 @@ class Account:
         self._claims, self._lan, self._chronicle = claims, lan, chronicle
         self.api = False
         self._report = Report(0, knows=False)
-        self._reported: tuple[object, ...] = ()
+        self._urgent: tuple[object, ...] = ()
+        self._rest: tuple[object, ...] = ()
+        self._at = NEVER
+        self._due = FOREVER
         self._numbers = Numbers()
         self._numbered = NEVER
 
-    def report(self, word: Word | None, engine: Engine | None) -> Report:
-        """How things are, by the agent's last word."""
-        seq = word.seq if word is not None else 0
+    def report(self, word: Word | None, engine: Engine | None, *, now: float) -> Report:
+        """How things are, by the agent's last word; what is news, as soon as it is due."""
         chronicle = self._chronicle
         chronicle.troubles.failsafe(self._failsafe(engine))
-        versions = self._claims.version, self._lan.version, chronicle.version
-        state = (seq, versions, self.api)
-        if state == self._reported:
+        seq = word.seq if word is not None else 0
+        urgent = seq, self._claims.version
+        rest = self._lan.version, chronicle.version, self.api
+        self._due = self._when(urgent, rest)
+        if now < self._due:
             return self._report
-        self._reported = state
+        self._due, self._at = FOREVER, now
+        self._urgent, self._rest = urgent, rest
         own, heard = self._claims.said()
         self._report = Report(
             seq=seq,
@@ -53,6 +66,16 @@ class Account:
             troubles=chronicle.troubles.now(),
         )
         return self._report
+
+    def next_due(self) -> float:
+        """When there is a report that was put off."""
+        return self._due
+
+    def _when(self, urgent: tuple[object, ...], rest: tuple[object, ...]) -> float:
+        """When to report this."""
+        if urgent != self._urgent:
+            return self._at + CLAIMS_GAP
+        return self._at + REST_GAP if rest != self._rest else FOREVER
 
     def numbers(self, engine: Engine | None, codec: PeerCodec | None, *, now: float) -> Numbers:
         """What is counted, as it was a moment ago."""

@@ -142,6 +142,7 @@ class Driver:
             self._edges.lan.next_turn(),
             self.handover.next_due() if self.handover is not None else FOREVER,
             self.chronicle.troubles.next_due(),
+            self._account.next_due(),
             self._again,
         )
 
@@ -165,9 +166,9 @@ class Driver:
         address = self.word.nodes.get(self.word.node) if self.word is not None else None
         return parse(address) if address else None
 
-    def report(self) -> Report:
-        """How things are, for the agent."""
-        return self._account.report(self.word, self.engine)
+    def report(self, *, now: float) -> Report:
+        """How things are, for the agent; while much changes, as they were a moment ago."""
+        return self._account.report(self.word, self.engine, now=now)
 
     def numbers(self, *, now: float) -> Numbers:
         """What is counted, for the agent; as it was a moment ago."""

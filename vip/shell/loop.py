@@ -157,7 +157,7 @@ class VipLoop:
             self._looked = now
             self._look()
         self._driver.turn(now=now)
-        agents.tell(self._driver.report(), self._driver.numbers(now=now))
+        agents.tell(self._driver.report(now=now), self._driver.numbers(now=now))
         self._begun = True
         wait = min(self._driver.next_turn() - time.monotonic(), most)
         for key, events in self._selector.select(max(0.0, wait)):

@@ -9,10 +9,11 @@ from outgate.tunnel.underlay_news import concerns
 ETH0, OTHER = 2, 8
 NAMED = b"\x09\x00\x03\x00eth0\x00"
 MAIN = 254
+OURS = 178
 
 
 def news(kind: int, body: bytes, *, index: int = ETH0) -> bool:
-    return concerns(kind, body, name="eth0", index=index)
+    return concerns(kind, body, name="eth0", index=index, protocol=OURS)
 
 
 def of(index: int) -> bytes:
@@ -28,6 +29,14 @@ def route(length: int, table: int) -> bytes:
 def test_the_underlay_and_its_addresses_count_and_a_pods_do_not(kind: int) -> None:
     assert news(kind, of(ETH0))
     assert not news(kind, of(OTHER))
+
+
+@pytest.mark.parametrize("kind", [20, 21])
+def test_egress_addresses_of_ours_are_no_news_of_the_underlay(kind: int) -> None:
+    local = b"\x08\x00\x02\x00" + bytes((203, 0, 113, 7))
+    head = struct.pack("=BBBBi", 2, 32, 0, 0, ETH0)
+    assert not news(kind, head + local + b"\x05\x00\x0b\x00" + bytes((OURS, 0, 0, 0)))
+    assert news(kind, head + local + b"\x05\x00\x0b\x00" + bytes((2, 0, 0, 0)))
 
 
 def test_a_device_that_takes_the_underlays_name_counts() -> None:

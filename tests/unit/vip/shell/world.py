@@ -32,6 +32,9 @@ WALL = 1_000_000.0
 WIRE, API = 0.0005, 0.005
 """Seconds one way: to another node; to the API server and back."""
 
+QUIET = 1.0
+"""Seconds after which the agent is told of all that has changed."""
+
 VIP, VIP2, VIP6 = map(ip_address, ("203.0.113.7", "203.0.113.9", "2001:db8::7"))
 
 
@@ -110,7 +113,7 @@ class Node:
     def start(self, *, adopted: Iterable[Adopted] = ()) -> None:
         """A process, at first or after another."""
         self.boot += 1
-        self.runs, self.turns = True, 0
+        self.runs, self.turns, self.reported = True, 0, 0.0
         world = self.world
         self.gate = LoggedGate(world.clock, self.lan.log, adopted=adopted)
         self.segment = FakeSegment(self)
@@ -142,7 +145,9 @@ class Node:
             self.driver.codec.keys = KEYS
 
     def report(self) -> Report:
-        return self.driver.report()
+        """What the agent knows after a quiet moment."""
+        self.reported = max(self.reported, self.world.now) + QUIET
+        return self.driver.report(now=self.reported)
 
     def noted(self) -> list[str]:
         return [note.what for note in self.report().notes]
