@@ -1,8 +1,8 @@
 """Connections survive a move of their address: their source nodes tell the new holder of them.
 
     source node                                          new holder
-    local_flows ─Seen─▶ record_of ─▶ telling ─Streams─▶ from_bytes ─▶ Others.amended ─▶ derive
-                                                                       ─Entry─▶ Inserter.insert
+    FlowTable ─Seen─▶ record_of ─▶ telling ─Streams─▶ from_bytes ─▶ Others.amended ─▶ derive
+                                                                     ─Entry─▶ Inserter.insert
 
 Modules: `records` (a flow in 17 bytes), `entries` (what it is in whose table), `ctnetlink` (those
 as messages of the kernel), `table` (reads and writes them), `remapped` and `watch` with `bpf` (the

@@ -52,30 +52,49 @@ def timeouts() -> Timeouts:
     )
 
 
-def local_flows(egress_ids: Collection[int]) -> Iterator[list[Seen]]:
-    """The entries of this node's pods under the egress ids, some at a time.
+class FlowTable(Closing):
+    """Lists entries. Opens sockets in the network namespace of the thread that lists.
 
-    Opens a socket in this thread's network namespace and closes it at the end. Raises TableRefused.
+    They stay open: where one of Netfilter's is closed, the kernel waits for all that nf_tables has
+    to do, tenths of a second on a busy node, and keeps the lock of transactions meanwhile.
     """
-    wanted = frozenset(egress_ids)
-    if len(wanted) <= FEW:
-        questions = [(id_ << 16 | LOCAL, _ID_MASK | LOCAL) for id_ in sorted(wanted)]
-    else:
-        questions = [(LOCAL, LOCAL)]
-    for mark, mask in questions:
-        for some in listed(mark, mask):
-            yield [seen for seen in some if seen.mark >> 16 in wanted]
 
+    def __init__(self) -> None:
+        self._idle: list[Netlink] = []
 
-def listed(mark: int, mask: int) -> Iterator[list[Seen]]:
-    """All entries of this mark under the mask, some at a time. Raises TableRefused."""
-    try:
-        with Netlink(NETFILTER) as netlink:
+    def local(self, egress_ids: Collection[int]) -> Iterator[list[Seen]]:
+        """Those of this node's pods under the egress ids, some at a time. Raises TableRefused."""
+        wanted = frozenset(egress_ids)
+        if len(wanted) <= FEW:
+            questions = [(id_ << 16 | LOCAL, _ID_MASK | LOCAL) for id_ in sorted(wanted)]
+        else:
+            questions = [(LOCAL, LOCAL)]
+        for mark, mask in questions:
+            for some in self.listed(mark, mask):
+                yield [seen for seen in some if seen.mark >> 16 in wanted]
+
+    def listed(self, mark: int, mask: int) -> Iterator[list[Seen]]:
+        """All of this mark under the mask, some at a time. Raises TableRefused."""
+        netlink: Netlink | None = None
+        whole = False
+        try:
+            netlink = self._idle.pop() if self._idle else Netlink(NETFILTER)
             payloads = netlink.dump(GET, listing(mark, mask))
             while some := list(islice(payloads, STEP)):
                 yield [seen for payload in some if (seen := parse(payload)) is not None]
-    except OSError as error:
-        raise TableRefused(f"list flows of mark {mark:#x}/{mask:#x}: {error}") from error
+            whole = True
+        except OSError as error:
+            raise TableRefused(f"list flows of mark {mark:#x}/{mask:#x}: {error}") from error
+        finally:
+            if netlink is not None and whole:
+                self._idle.append(netlink)
+            elif netlink is not None:
+                netlink.close()  # what it has not read is of no list any more
+
+    def close(self) -> None:
+        """Closes the sockets that no list is using."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 @dataclass(slots=True)

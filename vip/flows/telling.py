@@ -16,8 +16,8 @@ def telling(
 ) -> Iterator[bytes]:
     """Payloads for `Streams.send`: the flows that are worth it, then that these were all.
 
-    seen: `table.local_flows` of the ids, which reads on as far as payloads are asked for. b"" where
-    there was nothing to tell of some of them, so that others have their turn.
+    seen: `table.FlowTable.local` of the ids, which reads on as far as payloads are asked for. b""
+    where there was nothing to tell of some of them, so that others have their turn.
     """
     count = 0
     for some in seen:

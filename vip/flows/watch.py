@@ -18,7 +18,7 @@ from outgate.vip.flows.ctnetlink import DELETE, HEADER, NEW, parse
 from outgate.vip.flows.entries import LOCAL
 from outgate.vip.flows.errors import TableRefused
 from outgate.vip.flows.remapped import Changes, Own, remapped
-from outgate.vip.flows.table import listed
+from outgate.vip.flows.table import FlowTable
 
 BURST = 64
 """Events that are read in one turn."""
@@ -48,6 +48,7 @@ class RemappedWatch(Closing):
             self._socket.bind((0, _GROUPS))
         except OSError as error:
             raise TableRefused(f"no events of conntrack: {error}") from error
+        self._table = FlowTable()
         self.own = Own()
         self.overrun = True
 
@@ -83,7 +84,7 @@ class RemappedWatch(Closing):
         """Lists what there is, some at a time: what was new, and at the end what was gone."""
         self.overrun = False
         self.own.list()
-        for some in listed(0, LOCAL):
+        for some in self._table.listed(0, LOCAL):
             records = [record for seen in some if (record := remapped(seen)) is not None]
             yield Changes(added=tuple(record for record in records if self.own.began(record)))
         yield Changes(gone=self.own.listed())
@@ -91,3 +92,4 @@ class RemappedWatch(Closing):
     def close(self) -> None:
         """Ends the subscription."""
         self._socket.close()
+        self._table.close()

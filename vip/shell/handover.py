@@ -23,7 +23,7 @@ from outgate.vip.flows.entries import Seen, Timeouts
 from outgate.vip.flows.messages import Complete, Flows, Want, from_bytes, to_bytes
 from outgate.vip.flows.remapped import Changes
 from outgate.vip.flows.streams import Event, Lost, Received
-from outgate.vip.flows.table import FEW, Inserter, local_flows, timeouts
+from outgate.vip.flows.table import FEW, FlowTable, Inserter, timeouts
 from outgate.vip.flows.telling import Known, telling, unknown
 from outgate.vip.flows.watch import RemappedWatch
 from outgate.vip.shell.making import Making
@@ -64,9 +64,12 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The flow table of this thread's network namespace. The defaults are the real one."""
+    """The flow table of this thread's network namespace. The defaults are the real one.
 
-    flows: Callable[[Collection[int]], Iterator[list[Seen]]] = local_flows
+    flows: those of this node's pods, by egress ids.
+    """
+
+    flows: Callable[[Collection[int]], Iterator[list[Seen]]] | None = None
     inserter: Callable[[], Inserter] = Inserter
     watch: Callable[[], Watch] = RemappedWatch
     timeouts: Callable[[], Timeouts] = timeouts
@@ -93,7 +96,9 @@ class Handover:
         self._told = Told()
         self._preparing = Preparing()
         self._ports = Ports(self._say, boot_of=seal.boot_of)
-        self._making = Making(self._ports.others, flows=self._kernel.flows)
+        self._table = FlowTable()
+        self._flows = self._kernel.flows or self._table.local
+        self._making = Making(self._ports.others, flows=self._flows)
         self._prepared: set[int] = set()
         self._begun = False
         self._epoll = select.epoll()
@@ -200,6 +205,7 @@ class Handover:
         self._streams.close()
         self._making.close()
         self._ports.close()
+        self._table.close()
 
     def _begin(self) -> None:
         """This node may become a gateway node."""
@@ -230,7 +236,7 @@ class Handover:
         """One id after the other, as long as the kernel's table is not walked too often for it."""
         parts = [[id_] for id_ in sorted(ids)] if len(ids) <= FEW else [sorted(ids)]
         for part in parts:
-            yield from telling(self._kernel.flows(part), part, index=self._index(), known=known)
+            yield from telling(self._flows(part), part, index=self._index(), known=known)
 
     def _say(self, member: str, changes: Changes) -> None:
         self._send(member, iter(to_bytes(changes)), self._now)

@@ -57,7 +57,7 @@ Job = Iterator[object]
 
 
 class Making:
-    """For one thread. flows: this node's own, by egress ids (`table.local_flows`)."""
+    """For one thread. flows: this node's own, by egress ids (`table.FlowTable.local`)."""
 
     def __init__(
         self, others: Others, *, flows: Callable[[Collection[int]], Iterator[list[Seen]]]

@@ -13,7 +13,7 @@ from kernel.harness import OUTSIDE4, OUTSIDE6, PATIENCE, Namespace
 
 from outgate.vip.flows.entries import Entry, Seen, derive, record_of
 from outgate.vip.flows.records import FlowRecord
-from outgate.vip.flows.table import Inserter, Made, local_flows, timeouts
+from outgate.vip.flows.table import FlowTable, Inserter, Made, timeouts
 
 INDEXES = {"worker": 1, "first": 2, "second": 3}
 
@@ -112,7 +112,12 @@ def _pass(sender: socket.socket, receiver: socket.socket, size: int) -> None:
 
 def own_flows(node: Namespace) -> list[Seen]:
     """What the table of a node has of its pods' flows under the egress id."""
-    return node.inside(lambda: [seen for some in local_flows([ID]) for seen in some])
+
+    def listed() -> list[Seen]:
+        with FlowTable() as table:
+            return [seen for some in table.local([ID]) for seen in some]
+
+    return node.inside(listed)
 
 
 def told(node: Namespace) -> list[FlowRecord]:

@@ -10,7 +10,7 @@ from kernel.harness import Namespace
 
 from outgate.vip.flows.entries import LOCAL, Entry, Seen, Timeouts, derive
 from outgate.vip.flows.records import ICMP, ICMPV6, TCP, UDP, FlowRecord
-from outgate.vip.flows.table import FEW, STEP, Inserter, Made, listed, local_flows, timeouts
+from outgate.vip.flows.table import FEW, STEP, FlowTable, Inserter, Made, timeouts
 from outgate.vip.flows.zone import zone
 
 pytestmark = pytest.mark.kernel
@@ -52,7 +52,8 @@ def make(space: Namespace, *entries: Entry) -> Made:
 
 
 def read(space: Namespace, mark: int = 0, mask: int = 0) -> list[Seen]:
-    return space.inside(lambda: [seen for some in listed(mark, mask) for seen in some])
+    with FlowTable() as table:
+        return space.inside(lambda: [seen for some in table.listed(mark, mask) for seen in some])
 
 
 @pytest.mark.parametrize("protocol", [TCP, UDP, ICMP, ICMPV6])
@@ -136,7 +137,8 @@ def test_a_source_node_finds_the_flows_of_given_ids_only(space: Namespace, more:
     assert make(space, *own).created == 5
     ids = {2, 3, *range(100, 100 + more)}
 
-    found = space.inside(lambda: [seen for some in local_flows(ids) for seen in some])
+    with FlowTable() as table:
+        found = space.inside(lambda: [seen for some in table.local(ids) for seen in some])
 
     assert sorted(seen.mark for seen in found) == [2 << 16 | LOCAL | 1] * 2 + [3 << 16 | LOCAL | 2]
 
@@ -162,3 +164,14 @@ def test_connections_that_are_being_set_up_are_not_live(space: Namespace) -> Non
     (seen,) = read(space)
 
     assert not seen.live
+
+
+def test_a_list_that_was_given_up_leaves_nothing_for_the_next_one(space: Namespace) -> None:
+    make(space, *(entry(record(number)) for number in range(2 * STEP)))
+
+    def work() -> list[int]:
+        with FlowTable() as table:
+            next(table.listed(0, 0))
+            return [sum(len(some) for some in table.listed(0, 0)) for _ in range(2)]
+
+    assert space.inside(work) == [2 * STEP, 2 * STEP]
