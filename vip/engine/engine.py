@@ -192,7 +192,8 @@ class Engine:
                 self._voice.urgent = True
             case _:
                 self._learn(event, now, actions)
-        if not isinstance(event, LeasesRead):
+        # A way back decides nothing, and after a thousand claims a thousand of them are checked.
+        if not isinstance(event, LeasesRead | ReturnPathChecked):
             for group in self.groups.values():
                 self._turn(group, now, actions)
 

@@ -7,6 +7,7 @@ does not, is given up.
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, groupby
 
 import structlog
 
@@ -213,8 +214,12 @@ class Driver:
         while self._events:
             event = self._events.popleft()
             if self.engine is not None:
-                for action in self.engine.handle(event, now=now):
-                    self._do(action, now)
+                for kind, some in groupby(self.engine.handle(event, now=now), key=type):
+                    if kind is act.Claim:
+                        self._claim([one for one in some if isinstance(one, act.Claim)], now)
+                        continue
+                    for action in some:
+                        self._do(action, now)
 
     def _do(self, action: act.Action, now: float) -> None:
         edges = self._edges
@@ -226,8 +231,6 @@ class Driver:
                     self.chronicle.tally.sent += len(action.to)
             case act.Refresh(gateway, addresses, until):
                 self._gated(gateway, addresses, lambda: edges.gate.refresh(gateway, until=until))
-            case act.Claim():
-                self._claim(action, now)
             case act.Release():
                 self._release(action, now)
             case act.ReadLeases() | act.WriteLease():
@@ -260,28 +263,38 @@ class Driver:
         until = now + self._settings.prepare
         self.handover.prepare(gateway, addresses, holder=prepare.holder, until=until, now=now)
 
-    def _claim(self, claim: act.Claim, now: float) -> None:
-        gateway, addresses = claim.gateway, claim.addresses
-        taken = self._gated(
-            gateway,
-            addresses,
-            lambda: self._edges.gate.claim(
-                gateway, addresses, epoch=claim.epoch, until=claim.until
-            ),
-        )
-        if not taken or self.engine is None:
+    def _claim(self, claims: Iterable[act.Claim], now: float) -> None:
+        """All that the engine claims at once: their leases run while the rest is done, once."""
+        if self.engine is None:
             return
-        self.claims.take(self.engine.node, gateway, addresses, epoch=claim.epoch)
+        node = self.engine.node
+        taken = [claim for claim in claims if self._holds(claim)]
+        for claim in taken:
+            self.claims.take(node, claim.gateway, claim.addresses, epoch=claim.epoch)
+        if not taken:
+            return
         if self.handover is not None:  # before anybody sends anything here
-            self.handover.claimed(addresses, came_from=claim.came_from, now=now)
+            for claim in taken:
+                self.handover.claimed(claim.addresses, came_from=claim.came_from, now=now)
         self._surroundings.claimed(self.word)
         self._edges.lan.turn(now=now)
-        self._tell(addresses, now)
+        self._tell(chain.from_iterable(claim.addresses for claim in taken), now)
         peers = self.engine.peers
-        source = peers.by_node.get(claim.came_from)
-        gone = source is not None and source.heard > NEVER and peers.silent(source, now=now)
-        heard = source.heard if source is not None and gone else None
-        self.chronicle.claimed(claim, heard=heard, now=now)
+        for claim in taken:
+            source = peers.by_node.get(claim.came_from)
+            gone = source is not None and source.heard > NEVER and peers.silent(source, now=now)
+            heard = source.heard if source is not None and gone else None
+            self.chronicle.claimed(claim, heard=heard, now=now)
+
+    def _holds(self, claim: act.Claim) -> bool:
+        """Whether the kernel took the claim."""
+        return self._gated(
+            claim.gateway,
+            claim.addresses,
+            lambda: self._edges.gate.claim(
+                claim.gateway, claim.addresses, epoch=claim.epoch, until=claim.until
+            ),
+        )
 
     def _release(self, release: act.Release, now: float) -> None:
         try:
