@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("gateway-scale", "CPU and memory at the gateway with 100 to 100,000 pods behind it"),
     Benchmark("failover", "how long an address is away, against keepalived", seconds=3600),
     Benchmark("planned-move", "what a move of an address does to 200 TCP flows", seconds=1800),
+    Benchmark("hand-over", "50,000 flows whose address moves as planned", seconds=900),
     Benchmark("many-addresses", "1,000 addresses on a node that is cut off", seconds=1800),
     Benchmark("vip-idle", "CPU of the vip process on an idle gateway node"),
     Benchmark("api-load", "requests for Leases, in peace and at a death, at 3 to 300 nodes"),
