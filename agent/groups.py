@@ -7,6 +7,8 @@ from outgate.api.gateway import EgressGateway
 from outgate.api.view import GatewayGroup, IPAddress
 
 READY = "Ready"
+UNFIT = "Unfit"
+"""Why a node is not eligible whose probes fail, as `outgate.controller.eligibility` says it."""
 
 
 def groups_of(
@@ -27,7 +29,7 @@ def groups_of(
         members = frozenset(one.name for one in status.node_list)
         # Who still holds something is spoken to until it has been taken over.
         holders = frozenset(one.node for one in status.addresses if one.address and one.node)
-        eligible = frozenset(one.name for one in status.node_list if one.status == READY)
+        eligible = eligible_of(gateway)
         leaving = bool(eligible) and not addresses.isdisjoint(holds)
         if node in members or leaving:
             found.append(
@@ -41,3 +43,15 @@ def groups_of(
                 )
             )
     return tuple(found)
+
+
+def eligible_of(gateway: EgressGateway) -> frozenset[str]:
+    """The nodes that may hold its addresses.
+
+    Where none is eligible, those that are merely unfit: none of them is better than another, and
+    without any, an address that lapses would be gone for as long as a target is.
+    """
+    listed = gateway.status.node_list
+    return frozenset(one.name for one in listed if one.status == READY) or frozenset(
+        one.name for one in listed if one.reason == UNFIT
+    )

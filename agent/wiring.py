@@ -16,7 +16,7 @@ from outgate.agent.plan_page import PlanPage
 from outgate.agent.port_watch import PortWatch
 from outgate.agent.prerequisites import missing
 from outgate.agent.probes.prober import Prober
-from outgate.agent.probes.wanted import failed, wanted
+from outgate.agent.probes.wanted import failed, forgiven, wanted
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
 from outgate.agent.report import Reporter
 from outgate.agent.stores import Stores
@@ -91,9 +91,13 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         fitness=prober.fitness,
     )
 
-    def fit() -> None:
-        verdicts = prober.fitness()
+    def tell_unfit() -> None:
+        spared = forgiven(stores.gateways.snapshot().values(), node=settings.node)
+        verdicts = {n: one for n, one in prober.fitness().items() if n not in spared}
         vip.unfit({name: one.message for name, one in verdicts.items() if not one.fit})
+
+    def fit() -> None:
+        tell_unfit()
         reporter.changed()
 
     def probe() -> None:
@@ -104,6 +108,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
 
     prober.subscribe(fit)
     stores.gateways.subscribe(probe)
+    stores.gateways.subscribe(tell_unfit)
     vip.subscribe(lambda: reconciler.claimed() if heard.news() else None)
     reconciler.subscribe(reporter.changed)
     vip.subscribe(reporter.changed)

@@ -133,8 +133,8 @@ class EgressGatewaySpec(Wire, frozen=True, kw_only=True):
         HealthProbes | None,
         Meta(
             description="What a node must reach to hold addresses; left out, nothing is probed. "
-            "While no node reaches its targets, addresses stay where they are, and what a node "
-            "lets go of then is taken by nobody: list several targets, of different owners."
+            "Where all nodes fail, none is better: addresses are held as if nothing were probed. "
+            "List several targets, of different owners."
         ),
     ] = None
 

@@ -96,6 +96,8 @@ def serve(
     if NODE_IP in holders:
         last = next((entry.node for entry in before if entry.address == NODE_IP), "")
         eligible = [verdict.node for verdict in verdicts if verdict.eligible]
+        # As `agent.groups.eligible_of` has it: where all are unfit, none is better than another.
+        eligible = eligible or [one.node for one in verdicts if one.reason == "Unfit"]
         node = assign(gateway=gateway.metadata.name, eligible=eligible, before=last)
         holders[NODE_IP] = Hold(0, node)
     return Served(gateway, read, verdicts, holders, complaints, seen)

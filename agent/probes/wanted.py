@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from outgate.agent.groups import UNFIT, eligible_of
 from outgate.api.gateway import EgressGateway
 from outgate.api.probes import HealthProbes
 
@@ -24,5 +25,8 @@ def failed(gateways: Iterable[EgressGateway], *, node: str) -> frozenset[str]:
     )
 
 
-UNFIT = "Unfit"
-"""As `outgate.controller.eligibility` says it."""
+def forgiven(gateways: Iterable[EgressGateway], *, node: str) -> frozenset[str]:
+    """The gateways that this node is unfit for, and has to serve, as nobody is better."""
+    gateways = tuple(gateways)
+    nobody_better = {one.metadata.name for one in gateways if node in eligible_of(one)}
+    return failed(gateways, node=node) & nobody_better

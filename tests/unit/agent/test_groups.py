@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 
+import msgspec
 import pytest
 from unit.agent.cluster import EIP4, EIP6, ID4, ID6, ID_NODE, gateway
 
-from outgate.agent.groups import groups_of
+from outgate.agent.groups import eligible_of, groups_of
+from outgate.api.gateway import EgressGateway, GatewayNode
 from outgate.api.view import GatewayGroup, IPAddress
 
 FOUR, SIX = ip_address(EIP4), ip_address(EIP6)
@@ -96,3 +98,28 @@ def test_groups_come_by_name_and_what_is_no_address_is_left_out() -> None:
         ("a", frozenset([ip_address("203.0.113.8")])),
         ("b", frozenset([ip_address("203.0.113.9")])),
     ]
+
+
+def listed(**reasons: str) -> EgressGateway:
+    """A gateway with these candidates, and why each is not eligible."""
+    made = gateway(*ENTRIES)
+    nodes = tuple(
+        GatewayNode(name=node, status="NotReady" if why else "Ready", reason=why)
+        for node, why in reasons.items()
+    )
+    status = msgspec.structs.replace(made.status, node_list=nodes)
+    return msgspec.structs.replace(made, status=status)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "eligible"),
+    [
+        ({"a": "", "b": "Unfit"}, {"a"}),
+        ({"a": "Unfit", "b": "Unfit", "c": "Cordoned"}, {"a", "b"}),
+        ({"a": "Cordoned", "b": "AgentSilent"}, set()),
+    ],
+)
+def test_unfit_nodes_may_hold_where_nobody_is_better(
+    reasons: dict[str, str], eligible: set[str]
+) -> None:
+    assert eligible_of(listed(**reasons)) == eligible

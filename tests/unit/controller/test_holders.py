@@ -171,3 +171,16 @@ def test_node_ip_is_assigned_and_has_no_epoch(world: World) -> None:
     world.settle()
     status = world.get(EGRESS_POLICY, "own", namespace="shop").status
     assert status.node not in ("", found[""].node)
+
+
+def test_node_ip_stays_where_every_node_is_unfit(world: World) -> None:
+    world.policy("own", egress_ip=EgressIP(use_node_ip=True))
+    world.settle()
+    before = world.get(EGRESS_POLICY, "own", namespace="shop").status.node
+    for node in world.get(EGRESS_GATEWAY, "gw").status.node_list:
+        world.unfit(node.name, message="icmp")
+    world.settle()
+    gateway = world.get(EGRESS_GATEWAY, "gw").status
+    assert {one.reason for one in gateway.node_list} == {"Unfit"}
+    assert before
+    assert world.get(EGRESS_POLICY, "own", namespace="shop").status.node == before

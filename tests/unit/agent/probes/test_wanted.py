@@ -3,7 +3,7 @@
 import msgspec
 from unit.agent.cluster import gateway
 
-from outgate.agent.probes.wanted import failed, wanted
+from outgate.agent.probes.wanted import failed, forgiven, wanted
 from outgate.api.gateway import EgressGateway, GatewayNode
 from outgate.api.probes import HealthProbes, ICMPProbe
 
@@ -34,3 +34,14 @@ def test_what_had_failed_before_the_agent_began_has_to_pass_first() -> None:
     gateways = [egw("well", a=""), egw("ill", a="Unfit"), egw("cordoned", a="Cordoned")]
     assert failed(gateways, node="a") == {"ill"}
     assert failed(gateways, node="b") == frozenset()
+
+
+def test_a_node_that_fails_is_forgiven_while_nobody_is_better() -> None:
+    gateways = [
+        egw("all-fail", a="Unfit", b="Unfit"),
+        egw("the-rest-is-worse", a="Unfit", b="Cordoned"),
+        egw("another-is-well", a="Unfit", b=""),
+        egw("well", a="", b="Unfit"),
+        egw("cordoned", a="Cordoned", b="Unfit"),
+    ]
+    assert forgiven(gateways, node="a") == {"all-fail", "the-rest-is-worse"}
