@@ -129,7 +129,7 @@ class Mover:
 
     def _judge(self, span: Span, holder: str, flows: Sequence[Flow]) -> Move:
         """What the probes and the flows say."""
-        tracks = self._sight.tracks(self._outgate)
+        ((address, tracks),) = self._sight.tracks(self._outgate).items()  # the lab is IPv4 only
         usual = median(delays(tracks.data.during(Span(span.start - BEFORE, span.start))))
         at = changed(tracks.arp, span, {self._macs[holder]})
         around = Span(at - AROUND, at + AROUND) if at is not None else span
@@ -139,7 +139,7 @@ class Mover:
             toll=toll(flows, span),
             took=None if at is None else at - span.start,
             lost=len(data.sent.keys() - answered),
-            wrong=watch.wrong(data, int(self._outgate.address)),
+            wrong=watch.wrong(data, int(address)),
             answered=watch.together(watch.answering(tracks.arp.during(span).answers)),
             added=tuple(max(took - usual, 0.0) for took in delays(tracks.data.during(around))),
         )

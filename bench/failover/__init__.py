@@ -15,7 +15,7 @@ from bench.failover.settings import Settings, from_environment
 from bench.failover.sight import watched
 from bench.failover.summary import figures
 from bench.figures import Figure
-from outgate.lab import Lab, Options
+from outgate.lab import Families, Lab, Options
 
 LAB = "failover"
 
@@ -23,23 +23,23 @@ LAB = "failover"
 def run() -> tuple[Figure, ...]:
     """All rounds of all faults."""
     wanted = from_environment()
-    options = Options(name=LAB)
+    options = Options(name=LAB, families=Families.DUAL)
     with cluster(options) if "outgate" in wanted.systems else segment(options) as lab:
         return tuple(figures(measure(lab, wanted)))
 
 
 def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
-    """By fault and contestant, the outcome of each round."""
+    """By fault, and by contestant (and family), the outcome of each round."""
     outcomes: dict[str, dict[str, list[Outcome]]] = {}
     systems = contestants(lab, wanted.systems)
     with watched(lab, systems) as sight:
         rounds = Rounds(lab, systems, sight)
         for case in wanted.faults:
-            by_name = outcomes[case.name] = {name: [] for name in wanted.systems}
+            by_name = outcomes[case.name] = {}
             for number in range(wanted.rounds):
                 began = time.monotonic()
                 for name, outcome in rounds.round(case).items():
-                    by_name[name].append(outcome)
+                    by_name.setdefault(name, []).append(outcome)
                 said = ", ".join(f"{n} {o[-1].unserved * 1e3:.0f} ms" for n, o in by_name.items())
                 took = time.monotonic() - began
                 print(f"{case.name} {number + 1}: {said} ({took:.0f} s)", flush=True)

@@ -1,7 +1,7 @@
 """What the benchmark needs of each system that keeps an address alive."""
 
 from contextlib import AbstractContextManager
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from bench.failover.observer import How, Probe
@@ -9,12 +9,14 @@ from outgate.lab import Lab
 from outgate.lab.passing import Kind
 from outgate.lab.topology import ROUTER
 
+Address = IPv4Address | IPv6Address
+
 
 class Contestant(Protocol):
-    """A system with one address, which one of the gateway nodes answers for."""
+    """A system with an address, or one of each family, that a gateway node answers for."""
 
     name: str
-    address: IPv4Address
+    addresses: tuple[Address, ...]
 
     def start(self) -> None:
         """Make it run; some node answers for the address when it returns."""
@@ -22,8 +24,8 @@ class Contestant(Protocol):
     def stop(self) -> None:
         """Take it away."""
 
-    def data_path(self) -> Probe:
-        """How the outside sees whether the address serves."""
+    def data_path(self, address: Address) -> Probe:
+        """How the outside sees whether an address of its serves."""
 
     def leader(self, holder: str) -> str:
         """The node that holds the address before the next fault, wherever `holder` is now:
@@ -37,9 +39,13 @@ class Contestant(Protocol):
         """Its process on that node is killed or stopped, while the block runs."""
 
 
-def arp(lab: Lab, address: IPv4Address) -> Probe:
+def series(one: Contestant, address: Address) -> str:
+    """The name of what is seen of an address: the contestant's, with a suffix for IPv6."""
+    return one.name if address.version == 4 else f"{one.name}-ipv6"
+
+
+def arp(lab: Lab, address: Address) -> Probe:
     """The question that is the same for all: who has the address? Asked by the router."""
-    router = lab.topology.host(ROUTER)
-    return Probe(
-        How.ARP, str(lab.paths.netns(ROUTER)), str(address), source=str(router.addresses[0].ip)
-    )
+    own = (one.ip for one in lab.topology.host(ROUTER).addresses)
+    source = next(ip for ip in own if ip.version == address.version)
+    return Probe(How.ARP, str(lab.paths.netns(ROUTER)), str(address), source=str(source))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from bench.failover.contestant import Address
 from bench.failover.observer import How, Probe
 from outgate.lab import Lab, LabError, cgroups, netns, passing, processes
 from outgate.lab.passing import Kind
@@ -71,6 +72,7 @@ class Keepalived:
     ) -> None:
         self.name = name
         self.address = address
+        self.addresses: tuple[Address, ...] = (address,)
         self._lab = lab
         self._tuning = tuning
         self._router_id = router_id
@@ -97,9 +99,9 @@ class Keepalived:
                 check=False,
             )
 
-    def data_path(self) -> Probe:
+    def data_path(self, address: Address) -> Probe:
         """Its address is one to be reached at: pinged from the outside host, by the router."""
-        return Probe(How.PING, str(self._lab.paths.netns(OUTSIDE)), str(self.address))
+        return Probe(How.PING, str(self._lab.paths.netns(OUTSIDE)), str(address))
 
     def leader(self, holder: str) -> str:
         """Anywhere: priorities say where."""

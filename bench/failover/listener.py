@@ -50,10 +50,10 @@ class Listener(Closing):
             keep(tracks, RECORD.iter_unpack(data[:whole]))
 
 
-def keep(tracks: list[Track], records: Iterable[tuple[int, int, int, float, int]]) -> None:
+def keep(tracks: list[Track], records: Iterable[tuple[int, int, int, float, bytes]]) -> None:
     """Enter records into the tracks that they are about."""
-    for what, index, number, at, who in records:
-        track = tracks[index]
+    for what, index, number, at, whose in records:
+        track, who = tracks[index], int.from_bytes(whose)
         match What(what):
             case What.SENT:
                 track.sent[number] = at

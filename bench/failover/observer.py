@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from bench.failover import frames
@@ -27,15 +27,16 @@ CPU. (Being nice would not help: the kernel weighs sessions against each other, 
 """
 
 INTERVAL = 0.01  # issue 5, Figures: a 10 ms probe
-RECORD = struct.Struct("=BBxxIdQ")
+RECORD = struct.Struct("=BBxxId16s")
+"""What, of which series, which probe, when, and who: a number of 16 bytes."""
 _MOST = 2048
 
 Reader = Callable[[bytes, tuple[object, ...]], None]
 
 
 class How(StrEnum):
-    """The ways to ask. ARP: who has the address? PING: ICMP echo. UDP: a datagram to a server of
-    ours, which notes the source and sends it back.
+    """The ways to ask. ARP: who has the address? (IPv6: neighbour solicitations.) PING: ICMP echo,
+    IPv4 only. UDP: a datagram to a server of ours, which notes the source and sends it back.
     """
 
     ARP = "arp"
@@ -53,7 +54,8 @@ class What(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One series. namespace: from where; target: whom. source: an ARP request's.
+    """One series. namespace: from where; target: whom, its family is the series'. source: who asks
+    who has it.
 
     server: the namespace of the server, port: its own one there, both for UDP only.
     """
@@ -79,9 +81,10 @@ class _Series:
         self._probe = probe
         self._note = note
         self._number = -1
-        self._target = IPv4Address(probe.target)
+        self._target = ip_address(probe.target)
+        self._family = socket.AF_INET if self._target.version == 4 else socket.AF_INET6
         self._identity = (os.getpid() + index) & 0xFFFF
-        self._request = b""
+        self._request: tuple[bytes, ...] = ()
         self._open = {
             How.ARP: self._open_arp,
             How.PING: self._open_ping,
@@ -98,24 +101,27 @@ class _Series:
         self._note(What.SENT, self._index, self._number, 0)
         match self._probe.how:
             case How.ARP:
-                content = self._request
+                contents = self._request
             case How.PING:
-                content = frames.echo_request(self._identity, self._number)
+                contents = (frames.echo_request(self._identity, self._number),)
             case How.UDP:
-                content = frames.datagram(self._index, self._number)
+                contents = (frames.datagram(self._index, self._number),)
         with contextlib.suppress(OSError):
-            self._socket.send(content)
+            for content in contents:
+                self._socket.send(content)
 
-    def _made(self, kind: int, protocol: int, *, family: int = socket.AF_INET) -> socket.socket:
+    def _made(self, kind: int, protocol: int, *, family: int | None = None) -> socket.socket:
+        family = self._family if family is None else family
         return netns.open_socket(Path(self._probe.namespace), family, kind, protocol)
 
     def _open_arp(self) -> socket.socket:
-        made = self._made(socket.SOCK_RAW, socket.htons(frames.ETH_P_ARP), family=socket.AF_PACKET)
-        made.bind(("eth0", frames.ETH_P_ARP))
-        self._request = frames.arp_request(
-            mac=made.getsockname()[4], source=IPv4Address(self._probe.source), target=self._target
+        type_ = frames.ETH_P_ARP if self._target.version == 4 else frames.ETH_P_IPV6
+        made = self._made(socket.SOCK_RAW, socket.htons(type_), family=socket.AF_PACKET)
+        made.bind(("eth0", type_))
+        self._request = frames.who_has(
+            mac=made.getsockname()[4], source=ip_address(self._probe.source), target=self._target
         )
-        self.readers[made] = self._arp
+        self.readers[made] = self._is_at
         return made
 
     def _open_ping(self) -> socket.socket:
@@ -125,7 +131,7 @@ class _Series:
         return made
 
     def _open_udp(self) -> socket.socket:
-        server = netns.open_socket(Path(self._probe.server), socket.AF_INET, socket.SOCK_DGRAM)
+        server = netns.open_socket(Path(self._probe.server), self._family, socket.SOCK_DGRAM)
         server.bind((self._probe.target, self._probe.port))
         made = self._made(socket.SOCK_DGRAM, 0)
         made.connect((self._probe.target, self._probe.port))
@@ -133,8 +139,8 @@ class _Series:
         self.readers[server] = lambda content, peer: self._arrived(server, content, peer)
         return made
 
-    def _arp(self, content: bytes, peer: tuple[object, ...]) -> None:
-        found = frames.arp_reply(content)
+    def _is_at(self, content: bytes, peer: tuple[object, ...]) -> None:
+        found = frames.is_at(content)
         if found is not None and found.address == self._target:
             # an answer does not say to which request: to the last one
             self._note(What.ANSWERED, self._index, self._number, found.mac)
@@ -152,7 +158,7 @@ class _Series:
     def _arrived(self, server: socket.socket, content: bytes, peer: tuple[object, ...]) -> None:
         read = frames.read_datagram(content)
         if read is not None and read[0] == self._index:
-            self._note(What.SEEN, self._index, read[1], int(IPv4Address(str(peer[0]))))
+            self._note(What.SEEN, self._index, read[1], int(ip_address(str(peer[0]))))
             server.sendto(content, peer)
 
 
@@ -160,7 +166,7 @@ def observe(probes: Sequence[Probe], write: Callable[[bytes], object]) -> None:
     """Probe until the parent is gone."""
 
     def note(what: What, index: int, number: int, who: int) -> None:
-        pending.append(RECORD.pack(what, index, number, time.monotonic(), who))
+        pending.append(RECORD.pack(what, index, number, time.monotonic(), who.to_bytes(16)))
 
     pending: list[bytes] = []
     series = [_Series(index, probe, note) for index, probe in enumerate(probes)]

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from bench.failover import watch
-from bench.failover.contestant import Contestant
+from bench.failover.contestant import Contestant, series
 from bench.failover.settings import EVERYWHERE, OF_A_PROGRAM, Case
 from bench.failover.sight import ECHO, Sight, Tracks
 from bench.failover.watch import Span, Together
@@ -40,9 +40,10 @@ BENCH = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One round, of one contestant. All times in seconds.
+    """One round, of one address. All times in seconds.
 
-    unserved: without service, as the outside sees it; arp: without an answer for the address.
+    unserved: without service, as the outside sees it; arp: without an answer for the address (by
+    ARP, or neighbour discovery).
     served: whether it was served when the fault ended.
     answered: how many MACs answered at once during the fault; healed: after it.
     moves: how often, in all, another one than before was alone in answering.
@@ -94,7 +95,7 @@ class Rounds:
         self._random = random.Random(1)  # where within a heartbeat a fault falls
 
     def round(self, case: Case) -> Mapping[str, Outcome]:
-        """Let a fault happen to who holds the addresses: what came of it, by contestant.
+        """Let a fault happen to who holds the addresses: what came of it, by `series`.
 
         LabTimeout if some contestant can't be brought to begin the round.
         """
@@ -125,8 +126,9 @@ class Rounds:
         during = Span(start, end - ECHO)
         after = Span(healed, time.monotonic())
         return {
-            one.name: outcome(self._sight.tracks(one), during, after, address=int(one.address))
+            series(one, address): outcome(tracks, during, after, address=int(address))
             for one in self._contestants
+            for address, tracks in self._sight.tracks(one).items()
         }
 
     def _victim(self) -> str:

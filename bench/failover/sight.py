@@ -1,12 +1,12 @@
 """What can be seen from outside, now: who answers for an address, and whether it serves."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from bench.failover import watch
-from bench.failover.contestant import Contestant, arp
+from bench.failover.contestant import Address, Contestant, arp, series
 from bench.failover.listener import Listener
 from bench.failover.watch import Span, Track
 from outgate.lab import Lab
@@ -20,7 +20,7 @@ ECHO = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """What the observer says of one contestant."""
+    """What the observer says of one address. arp: who has it, in either family."""
 
     arp: Track
     data: Track
@@ -33,24 +33,32 @@ class Sight:
         self._listener = listener
         self._nodes = {int(host.mac.replace(":", ""), 16): host.name for host in lab.topology.nodes}
 
-    def tracks(self, one: Contestant) -> Tracks:
-        """What is known of a contestant so far."""
+    def tracks(self, one: Contestant) -> Mapping[Address, Tracks]:
+        """What is known of a contestant so far, by its address."""
         tracks = self._listener.tracks
-        return Tracks(tracks[f"{one.name}-arp"], tracks[one.name])
+        names = {address: series(one, address) for address in one.addresses}
+        return {a: Tracks(tracks[f"{name}-arp"], tracks[name]) for a, name in names.items()}
 
     def holder(self, one: Contestant, *, sole: bool = True) -> str:
-        """The node that answers for the address, steadily; "" if none does, or if not only one."""
+        """The node that answers for its addresses, steadily; "" if none does, or if not only one.
+
+        sole: also if another answers for one of them besides.
+        """
         self._listener.check()
-        last = self._last(self.tracks(one).arp)
+        nodes = {self._holder(tracks.arp, sole=sole) for tracks in self.tracks(one).values()}
+        return nodes.pop() if len(nodes) == 1 else ""
+
+    def _holder(self, track: Track, *, sole: bool) -> str:
+        last = self._last(track)
         whose = {answer.who for answer in last.answers}
         if watch.outages(last, end=0) or not whose or (sole and len(whose) > 1):
             return ""
         return self._nodes.get(min(whose), "")
 
     def serves(self, one: Contestant) -> bool:
-        """Whether its data path has lost nothing lately."""
-        last = self._last(self.tracks(one).data)
-        return bool(last.sent) and not watch.outages(last, end=0)
+        """Whether its data path has lost nothing lately, by any of its addresses."""
+        lasts = [self._last(tracks.data) for tracks in self.tracks(one).values()]
+        return all(last.sent and not watch.outages(last, end=0) for last in lasts)
 
     @staticmethod
     def _last(track: Track) -> Track:
@@ -65,7 +73,8 @@ def watched(lab: Lab, contestants: Sequence[Contestant]) -> Iterator[Sight]:
         for one in contestants:
             stack.callback(one.stop)
             one.start()
-        data = {one.name: one.data_path() for one in contestants}
-        asked = {f"{one.name}-arp": arp(lab, one.address) for one in contestants}
+        pairs = [(one, address) for one in contestants for address in one.addresses]
+        data = {series(one, address): one.data_path(address) for one, address in pairs}
+        asked = {f"{series(one, address)}-arp": arp(lab, address) for one, address in pairs}
         listener = stack.enter_context(Listener({**data, **asked}))
         yield Sight(lab, listener)

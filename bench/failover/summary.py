@@ -6,7 +6,7 @@ from bench.failover.rounds import Outcome
 from bench.figures import Figure, percentile
 
 P50, P99 = 500.0, 1000.0  # ms, issue 5, Figures: node cut off, default settings
-OURS = "outgate"
+OURS = ("outgate", "outgate-ipv6")
 CUT_OFF = "cut-off"
 
 
@@ -14,7 +14,7 @@ def figures(outcomes: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> Iterator
     """By fault, by contestant: all that the rounds said."""
     for fault, contestants in outcomes.items():
         for name, rounds in contestants.items():
-            yield from _figures(f"{fault}-{name}", rounds, ours=name == OURS, fault=fault)
+            yield from _figures(f"{fault}-{name}", rounds, ours=name in OURS, fault=fault)
 
 
 def _figures(id_: str, rounds: Sequence[Outcome], *, ours: bool, fault: str) -> Iterator[Figure]:

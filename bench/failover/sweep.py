@@ -80,7 +80,8 @@ class Sweep:
                 found = frames.arp_reply(self._socket.recv(2048))
             except BlockingIOError:
                 return
-            if found is None or found.address not in waiting or found.mac in but:
+            if found is None or found.mac in but:
                 continue
-            taken[found.address] = Taken(time.monotonic(), found.mac)
-            del waiting[found.address]
+            address = found.address
+            if isinstance(address, IPv4Address) and waiting.pop(address, None) is not None:
+                taken[address] = Taken(time.monotonic(), found.mac)

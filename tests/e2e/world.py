@@ -8,11 +8,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from outgate.lab import Lab, netns
+from outgate.lab import Lab, netns, processes
 from outgate.lab.probe import Answer, Protocol
 from outgate.lab.probe import ask as ask_from
 from outgate.lab.topology import Address
@@ -25,6 +26,11 @@ FAMILIES = (4, 6)
 NODES = ("gw1", "gw2", "w1")
 CLIENTS = tuple(f"client-{node}" for node in NODES)
 SETTLE_SECONDS = 20.0
+VIP, AGENT = "outgate-vip", "outgate-agent"
+LEASE = 0.25
+"""Seconds that vip processes may wait for a CPU, in all of a test, and still hold addresses: by
+default, their kernels let go after that. No fault of what the test is about."""
+
 METRICS_PORT = 7791
 
 Json = dict[str, Any]
@@ -298,6 +304,23 @@ class World:
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
+
+    def waited(self, *programs: str) -> float:
+        """Seconds that vip processes (or these) have waited for a CPU so far, together."""
+        paths = self.lab.paths
+        nodes = [host.name for host in self.lab.topology.nodes]
+        pids = [
+            pid
+            for node in nodes
+            for program in programs or (VIP,)
+            for pid in processes.running(paths, node, program)
+        ]
+        total = 0
+        for one in (one for pid in pids for one in Path(f"/proc/{pid}/task").glob("*/schedstat")):
+            with contextlib.suppress(OSError):  # a thread that has ended
+                # proc(5): time on a CPU, time waiting for one (ns), how often it got one
+                total += int(one.read_text().split()[1])
+        return total / 1e9
 
     def holders(self, address: Address | str) -> tuple[str, ...]:
         """The nodes that have an address on their LAN interface."""

@@ -3,12 +3,13 @@
 import os
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 
 from bench.failover import watch
 from bench.failover.bare import segment
+from bench.failover.contestant import arp as who_has
 from bench.failover.listener import Listener
 from bench.failover.observer import How, Probe
 from bench.failover.sweep import Sweep
@@ -16,7 +17,7 @@ from bench.failover.watch import Span
 from bench.flows.continuity import goes_on, silence
 from bench.flows.crowd import Crowd, wanted
 from bench.flows.talk import Plan
-from outgate.lab import Lab, Options
+from outgate.lab import Families, Lab, Options
 from outgate.lab.passing import Fault, Kind, happening
 
 pytestmark = pytest.mark.kernel
@@ -26,26 +27,33 @@ MAC = 0x02300000000B  # gw1's, by the lab's topology
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with segment(Options(name=f"ob{os.getpid()}")) as made:
+    with segment(Options(name=f"ob{os.getpid()}", families=Families.DUAL)) as made:
         yield made
 
 
 def arp(lab: Lab) -> Probe:
-    router = lab.topology.host("router").address
-    return Probe(How.ARP, str(lab.paths.netns("router")), "172.30.0.11", source=str(router))
+    return who_has(lab, ip_address("172.30.0.11"))
+
+
+def ndp(lab: Lab) -> Probe:
+    return who_has(lab, ip_address("fd00:30::11"))
 
 
 def ping(lab: Lab) -> Probe:
     return Probe(How.PING, str(lab.paths.netns("outside")), "172.30.0.11")
 
 
-def udp(lab: Lab) -> Probe:
+def udp(lab: Lab, target: str = "203.0.113.10") -> Probe:
     outside = str(lab.paths.netns("outside"))
-    return Probe(How.UDP, str(lab.paths.netns("gw1")), "203.0.113.10", server=outside, port=8090)
+    return Probe(How.UDP, str(lab.paths.netns("gw1")), target, server=outside, port=8090)
+
+
+def udp6(lab: Lab) -> Probe:
+    return udp(lab, "2001:db8:cafe::10")
 
 
 def test_an_outage_is_seen_by_every_probe_as_long_as_it_was(lab: Lab) -> None:
-    probes = {"arp": arp(lab), "ping": ping(lab), "udp": udp(lab)}
+    probes = {make.__name__: make(lab) for make in (arp, ndp, ping, udp, udp6)}
     with Listener(probes) as listener:
         tracks = listener.tracks
         lab.wait("answers", lambda: all(track.answers for track in tracks.values()))
@@ -64,11 +72,14 @@ def test_an_outage_is_seen_by_every_probe_as_long_as_it_was(lab: Lab) -> None:
 
 
 def test_the_observer_tells_who_answers_and_which_source_arrives(lab: Lab) -> None:
-    with Listener({"arp": arp(lab), "udp": udp(lab)}) as listener:
+    probes = {make.__name__: make(lab) for make in (arp, ndp, udp, udp6)}
+    with Listener(probes) as listener:
         tracks = listener.tracks
-        lab.wait("answers", lambda: tracks["arp"].answers and tracks["udp"].seen)
-    assert {one.who for one in tracks["arp"].answers} == {MAC}
-    assert watch.wrong(tracks["udp"], int(IPv4Address("172.30.0.11"))) == 0
+        lab.wait("answers", lambda: all(t.answers or t.seen for t in tracks.values()))
+    for asked in ("arp", "ndp"):
+        assert {one.who for one in tracks[asked].answers} == {MAC}, asked
+    assert {one.who for one in tracks["udp"].seen} == {int(ip_address("172.30.0.11"))}
+    assert {one.who for one in tracks["udp6"].seen} == {int(ip_address("fd00:30::11"))}
 
 
 def test_a_dead_observer_is_not_taken_for_an_outage(lab: Lab) -> None:

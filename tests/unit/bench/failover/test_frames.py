@@ -1,19 +1,30 @@
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+)
 from scapy.layers.l2 import ARP, Ether
 
 from bench.failover.frames import (
     IsAt,
+    advertisement,
     arp_reply,
     arp_request,
     datagram,
     echo_reply,
     echo_request,
+    is_at,
     read_datagram,
+    solicitations,
+    who_has,
 )
 
 TARGET, SOURCE = IPv4Address("192.0.2.7"), IPv4Address("192.0.2.1")
@@ -44,6 +55,66 @@ def test_an_answer_says_at_which_mac_the_address_is() -> None:
 )
 def test_what_is_no_answer_is_none(frame: bytes) -> None:
     assert arp_reply(frame) is None
+
+
+TARGET6, SOURCE6 = IPv6Address("2001:db8::1:2:3"), IPv6Address("2001:db8::1")
+
+
+def test_the_group_of_an_ipv6_address_is_asked_for_it_and_so_is_the_address() -> None:
+    asked = solicitations(mac=MAC, source=SOURCE6, target=TARGET6)
+    group, alone = (Ether(frame) for frame in asked)
+    assert (group.dst, group[IPv6].dst) == ("33:33:ff:02:00:03", "ff02::1:ff02:3")
+    assert (alone.dst, alone[IPv6].dst) == ("ff:ff:ff:ff:ff:ff", str(TARGET6))
+    for frame, content in zip((group, alone), asked, strict=True):
+        assert (frame.src, frame[IPv6].src, frame[IPv6].hlim) == (
+            "02:30:00:00:00:01",
+            str(SOURCE6),
+            255,
+        )
+        assert frame[ICMPv6ND_NS].tgt == str(TARGET6)
+        assert frame[ICMPv6NDOptSrcLLAddr].lladdr == "02:30:00:00:00:01"
+        again = frame.copy()
+        del again[ICMPv6ND_NS].cksum
+        assert bytes(again) == content
+
+
+def advertised(*, solicited: int = 1, hops: int = 255, option: bool = True) -> bytes:
+    frame = Ether() / IPv6(src=str(TARGET6), dst=str(SOURCE6), hlim=hops)
+    frame /= ICMPv6ND_NA(R=1, S=solicited, O=1, tgt=str(TARGET6))
+    if option:
+        frame /= ICMPv6NDOptDstLLAddr(lladdr="02:30:00:00:00:02")
+    return bytes(frame)
+
+
+def test_an_advertisement_says_at_which_mac_the_address_is() -> None:
+    assert advertisement(advertised()) == IsAt(TARGET6, 0x023000000002)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        advertised(solicited=0),
+        advertised(hops=254),
+        advertised(option=False),
+        advertised()[:80],
+        bytes(Ether() / IPv6() / ICMPv6ND_NS() / ICMPv6NDOptSrcLLAddr() / bytes(8)),
+        b"",
+    ],
+    ids=["an announcement", "forwarded", "no MAC", "half a frame", "a question", "nothing"],
+)
+def test_what_is_no_answer_to_a_solicitation_is_none(frame: bytes) -> None:
+    assert advertisement(frame) is None
+
+
+def test_both_families_are_asked_and_read_alike() -> None:
+    assert who_has(mac=MAC, source=SOURCE, target=TARGET) == (
+        arp_request(mac=MAC, source=SOURCE, target=TARGET),
+    )
+    assert len(who_has(mac=MAC, source=SOURCE6, target=TARGET6)) == 2
+    assert is_at(answer()) == arp_reply(answer())
+    assert is_at(advertised()) == advertisement(advertised())
+    with pytest.raises(TypeError, match="can't ask"):
+        who_has(mac=MAC, source=SOURCE, target=TARGET6)
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 1 << 20))

@@ -24,6 +24,12 @@ def test_only_ours_has_goals_and_the_time_only_where_a_node_is_cut_off() -> None
     }
 
 
+def test_ipv6_has_figures_and_goals_of_its_own() -> None:
+    told = {one.id: one for one in figures({"cut-off": {"outgate-ipv6": [GOOD]}})}
+    assert told["cut-off-outgate-ipv6-p99"].goal == 1000
+    assert told["cut-off-outgate-ipv6-answer"].goal == 1
+
+
 def test_the_worst_round_counts_for_what_must_never_be() -> None:
     bad = replace(GOOD, answered=Together(2, 0.5), wrong=3)
     told = {one.id: one for one in figures({"stopped": {"outgate": [GOOD, bad, GOOD]}})}
