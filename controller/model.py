@@ -15,6 +15,7 @@ from outgate.api.policy import EgressClusterPolicy, EgressPolicy
 from outgate.api.tunnel import EgressTunnel
 from outgate.controller.eligibility import Beat
 from outgate.controller.ids import QUARANTINE, IdMemory
+from outgate.controller.moving import Moving
 from outgate.controller.tunnels import MeshSettings
 
 T = TypeVar("T")
@@ -75,12 +76,14 @@ class Settings:
 class Memory:
     """What one pass tells the next, and no object records.
 
-    told: troubles that were told in an Event and still last: (kind, object, message).
+    told: troubles that were told in an Event and still last: (kind, object, message). moving: how
+    long addresses have been on the move.
     """
 
     ids: IdMemory = field(default_factory=IdMemory)
     beats: Mapping[str, Beat] = field(default_factory=lambda: MappingProxyType({}))
     told: frozenset[tuple[str, str, str]] = frozenset()
+    moving: Moving = field(default_factory=Moving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ class Plan:
 
     Those of `urgent` stages move traffic; the `patient` ones only describe it, and may be spread
     over several passes. silent: nodes whose agents count as silent. wake: when, on the monotonic
-    clock, an egress id that somebody waits for is free; None: nobody waits.
+    clock, to plan anew although nothing changes: an egress id that somebody waits for is free, or
+    moves that were not described yet are to be.
     """
 
     urgent: tuple[tuple[Write, ...], ...]

@@ -29,6 +29,7 @@ from outgate.controller.ids import EgressKey, Ids, allocate_ids
 from outgate.controller.inside import inside_networks
 from outgate.controller.matching import PodIndex
 from outgate.controller.model import Memory, Plan, Settings, Snapshot, Tell, Write
+from outgate.controller.moving import describes, put_off
 from outgate.controller.policies import Resolved
 from outgate.controller.serving import Served
 from outgate.controller.status import Moment
@@ -56,13 +57,23 @@ class _Egress:
     ids: Ids
     default: str
 
+    def holders(self) -> dict[EgressKey, str]:
+        """The node of each address in use; "" of those that nobody holds."""
+        return {
+            (one.gateway.metadata.name, address): hold.node
+            for one in self.served
+            for address, hold in one.holders.items()
+        }
+
 
 def plan(snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment) -> Plan:
     """What is to be written now, and what to remember for the next pass."""
     gateways = by_age(snapshot.gateways.values())
     nodes = _nodes(snapshot, gateways, settings=settings, memory=memory, now=now)
     egress = _egress(snapshot, gateways, nodes=nodes, settings=settings, memory=memory, now=now)
-    due, listed = _policy_writes(snapshot, egress, now=now)
+    moving = memory.moving.seen(egress.holders(), now=now.mono)
+    due, shown, listed = _policy_writes(snapshot, egress, now=now)
+    later = put_off(shown, moving, now=now.mono)
     troubles = _troubles(snapshot, mesh=nodes.mesh)
     urgent: tuple[Iterable[Write], ...] = (
         writes.tunnel_writes(nodes.mesh, nodes=snapshot.nodes, tunnels=snapshot.tunnels),
@@ -72,10 +83,10 @@ def plan(snapshot: Snapshot, *, settings: Settings, memory: Memory, now: Moment)
     )
     return Plan(
         urgent=tuple(tuple(stage) for stage in urgent),
-        patient=(tuple(due), tuple(listed)),
-        memory=Memory(egress.ids.memory, nodes.beats, frozenset(troubles)),
+        patient=(tuple(due), () if later else tuple(shown), tuple(listed)),
+        memory=Memory(egress.ids.memory, nodes.beats, frozenset(troubles), moving),
         silent=nodes.silent,
-        wake=_wake(egress.ids),
+        wake=min(filter(None, (_wake(egress.ids), later)), default=None),
     )
 
 
@@ -267,15 +278,12 @@ def _gateway_writes(
 
 def _policy_writes(
     snapshot: Snapshot, egress: _Egress, *, now: Moment
-) -> tuple[list[Write], list[Write]]:
-    """Writes of policies' statuses, and of their slices."""
+) -> tuple[list[Write], list[Write], list[Write]]:
+    """Writes of policies' statuses, first those by which pods leave; and of their slices."""
     due: list[Write] = []
+    shown: list[Write] = []
     listed: list[Write] = []
-    holders = {
-        (one.gateway.metadata.name, address): hold.node
-        for one in egress.served
-        for address, hold in one.holders.items()
-    }
+    holders = egress.holders()
     idle = frozenset(one.gateway.metadata.name for one in egress.served if not one.eligible)
     index = PodIndex(snapshot.pods.values(), snapshot.namespaces)
     owned = slices.by_owner([*snapshot.slices.values(), *snapshot.cluster_slices.values()])
@@ -290,11 +298,12 @@ def _policy_writes(
             matched=len(pods),
             now=now,
         )
-        due += policies.writes_of(one.policy, status)
+        stage = shown if describes(one.policy.status, status) else due
+        stage += policies.writes_of(one.policy, status)
         existing = owned.get(one.policy.metadata.uid, ())
         listed += writes.slice_writes(one.policy, pods=pods, existing=existing)
     listed += writes.orphan_writes(owned, uids={r.policy.metadata.uid for r in egress.resolved})
-    return due, listed
+    return due, shown, listed
 
 
 def _every_policy(snapshot: Snapshot) -> Iterator[AnyPolicy]:

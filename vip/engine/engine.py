@@ -141,7 +141,8 @@ class Engine:
                 self._keep(group, now, actions)
         if (
             not (self._voice.changed or self._voice.urgent)
-            and any(say.claims for say in heartbeat.says.values())
+            # Who wants something soon holds it, by what is acknowledged now.
+            and any(say.claims or say.wants for say in heartbeat.says.values())
             and self.peers.acknowledges(peer, now=now)
         ):
             ack = Ack(self.node, peer.boot, peer.counter)

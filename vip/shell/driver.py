@@ -5,9 +5,9 @@ does not, is given up.
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 
 import structlog
 
@@ -214,12 +214,32 @@ class Driver:
         while self._events:
             event = self._events.popleft()
             if self.engine is not None:
-                for kind, some in groupby(self.engine.handle(event, now=now), key=type):
-                    if kind is act.Claim:
-                        self._claim([one for one in some if isinstance(one, act.Claim)], now)
-                        continue
-                    for action in some:
-                        self._do(action, now)
+                self._act(self.engine.handle(event, now=now), now)
+
+    def _act(self, actions: Iterable[act.Action], now: float) -> None:
+        """In their order, but for the long work of claims, which comes behind the heartbeat.
+
+        So all leases run before any of it, and the acknowledgements that they go on by are under
+        way meanwhile.
+        """
+        claims: list[act.Claim] = []
+        checks: list[act.CheckReturnPath] = []
+        for action in actions:
+            match action:
+                case act.Claim():
+                    if self._holds(action) and self.engine is not None:
+                        self.claims.take(
+                            self.engine.node, action.gateway, action.addresses, epoch=action.epoch
+                        )
+                        claims.append(action)
+                case act.CheckReturnPath():
+                    checks.append(action)
+                case _:
+                    self._do(action, now)
+        if claims:
+            self._claimed(claims, now)
+        for check in checks:
+            self._edges.segment.check(check)
 
     def _do(self, action: act.Action, now: float) -> None:
         edges = self._edges
@@ -246,8 +266,6 @@ class Driver:
                 self._prepare(action, now)
             case act.Announce(address):
                 self._edges.lan.announce(address)
-            case act.CheckReturnPath():
-                self._edges.segment.check(action)
             case act.Report():
                 self.chronicle.reported(action, now=now)
             case act.ReadyToRestart(until):
@@ -263,15 +281,9 @@ class Driver:
         until = now + self._settings.prepare
         self.handover.prepare(gateway, addresses, holder=prepare.holder, until=until, now=now)
 
-    def _claim(self, claims: Iterable[act.Claim], now: float) -> None:
-        """All that the engine claims at once: their leases run while the rest is done, once."""
+    def _claimed(self, taken: Collection[act.Claim], now: float) -> None:
+        """The kernel has taken these claims: all that follows from it."""
         if self.engine is None:
-            return
-        node = self.engine.node
-        taken = [claim for claim in claims if self._holds(claim)]
-        for claim in taken:
-            self.claims.take(node, claim.gateway, claim.addresses, epoch=claim.epoch)
-        if not taken:
             return
         if self.handover is not None:  # before anybody sends anything here
             for claim in taken:

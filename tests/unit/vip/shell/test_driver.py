@@ -1,5 +1,7 @@
 """What the driver makes of the engine's decisions, and of what happens."""
 
+from collections.abc import Iterable
+
 import pytest
 from msgspec.structs import replace
 from unit.vip.shell.world import (
@@ -18,10 +20,10 @@ from outgate.vip.engine.settings import DEFAULTS
 from outgate.vip.engine.words import Claim
 from outgate.vip.errors import PeerGone
 from outgate.vip.model import Holding
-from outgate.vip.peer.words import Moved, MovedHeard
+from outgate.vip.peer.words import Datagram, Moved, MovedHeard
 from outgate.vip.protocol import Claimed, Group, Report, Word
 from outgate.vip.segment import ReturnPathUnknown
-from outgate.vip.shell.account import NUMBERS_EVERY
+from outgate.vip.shell.account import CLAIMS_GAP, NUMBERS_EVERY, REST_GAP
 from outgate.vip.shell.troubles import QUIET, RECHECK
 
 
@@ -94,6 +96,39 @@ def test_a_dead_nodes_address_is_taken_within_a_second(pair: World) -> None:
     pair.run(1.0)
     assert pair.holders(VIP) == [second]
     assert [note.what for note in pair.nodes[second].report().notes].count("Claimed") == 2
+
+
+def test_others_hear_of_a_claim_before_the_long_work_of_it(
+    pair: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = pair.holders(VIP)
+    (second,) = {"a", "b"} - {first}
+    node = pair.nodes[second]
+    log, send = node.lan.log, node.voice.send
+
+    def said(datagrams: Iterable[Datagram]) -> int:
+        log.append("said")
+        return send(datagrams)
+
+    monkeypatch.setattr(node.voice, "send", said)
+    log.clear()
+    pair.nodes[first].runs = False
+    pair.run(1.0)
+    began, ended = log.index(f"claim {VIP}"), log.index(f"add {VIP} eth0")
+    assert "said" in log[began:ended]
+
+
+def test_while_who_holds_what_changes_the_agent_is_told_now_and_then(alone: World) -> None:
+    node, now = alone.nodes["b"].driver, alone.now
+    before = node.report(now=now)
+    node.happen(MovedHeard(Moved("a", {"internet": (Claim(8, frozenset({VIP})),)})), now=now)
+    assert node.report(now=now) is before
+    assert node.next_turn() <= now + CLAIMS_GAP
+    after = node.report(now=now + CLAIMS_GAP)
+    assert [one.epoch for one in after.heard] == [8]
+    later = now + CLAIMS_GAP + REST_GAP
+    node.happen(MovedHeard(Moved("a", {"internet": (Claim(9, frozenset({VIP})),)})), now=later)
+    assert [one.epoch for one in node.report(now=later).heard] == [9]
 
 
 def test_an_api_server_that_is_away_is_told_and_moves_nothing(pair: World) -> None:
