@@ -110,8 +110,8 @@ class Chronicle:
         elif address is not None and what in (WORKS, FAILED):
             works = what == WORKS
             self.tally.returned(gateway, result=tally.WORKS if works else tally.FAILED)
-            changed = self.troubles.path(gateway, address, "" if works else FAILED, now=now)
-            news = works or changed
+            # One that works is news where it did not: else a thousand claims are a thousand lines.
+            news = self.troubles.path(gateway, address, "" if works else FAILED, now=now)
         elif what == FAILSAFE:
             self.failsafe.add(gateway)
         elif what == FAILSAFE_ENDED:

@@ -100,7 +100,6 @@ def test_the_last_moves_are_kept(chronicle: Chronicle) -> None:
         ("Conflict", VIP, "warning"),
         ("Occupied", VIP, "warning"),
         ("ReturnPathFailed", VIP, "warning"),
-        ("ReturnPathWorks", VIP, "info"),
         ("Failsafe", None, "warning"),
         ("FailsafeEnded", None, "info"),
         ("Deposed", None, "warning"),
@@ -113,6 +112,16 @@ def test_only_what_is_wrong_is_a_warning(
         chronicle.reported(Report(GW, what, address, MAC), now=1.0)
     assert [(line["event"], line["log_level"]) for line in logs] == [(what, level)]
     assert [note.what for note in chronicle.notes.last()] == [what]
+
+
+def test_a_way_back_that_works_is_told_where_it_did_not(chronicle: Chronicle) -> None:
+    with capture_logs() as logs:
+        chronicle.reported(Report(GW, "ReturnPathWorks", VIP), now=1.0)
+        assert logs == []
+        chronicle.reported(Report(GW, "ReturnPathFailed", VIP), now=2.0)
+        chronicle.reported(Report(GW, "ReturnPathWorks", VIP), now=3.0)
+    assert [line["log_level"] for line in logs] == ["warning", "info"]
+    assert numbers(chronicle).returns == {"works": 2, "failed": 1, "unknown": 0}
 
 
 def test_what_lasts_is_noted_once_and_counted_each_time(chronicle: Chronicle) -> None:
