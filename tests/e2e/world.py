@@ -322,6 +322,13 @@ class World:
                 total += int(one.read_text().split()[1])
         return total / 1e9
 
+    def lapsed(self, gateway: str) -> float:
+        """How many of a gateway's addresses have lapsed so far, as nodes lost their right: without
+        a fault, a machine that is too busy does that. Who is no member any more has forgotten his.
+        """
+        name = ("outgate_vip_released_addresses_total", gateway, "lapsed")
+        return sum(self.metrics(node).get(name, 0.0) for node in NODES)
+
     def holders(self, address: Address | str) -> tuple[str, ...]:
         """The nodes that have an address on their LAN interface."""
         return tuple(
