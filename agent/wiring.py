@@ -15,6 +15,7 @@ from outgate.agent.others import observe
 from outgate.agent.plan_page import PlanPage
 from outgate.agent.port_watch import PortWatch
 from outgate.agent.prerequisites import missing
+from outgate.agent.probes.course import Verdict, combined, uplink
 from outgate.agent.probes.prober import Prober
 from outgate.agent.probes.wanted import failed, forgiven, wanted
 from outgate.agent.reconcile import NodeFacts, Pace, Reconciler
@@ -79,6 +80,15 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         return vip.state() if vip.asked() else None
 
     prober = Prober()
+
+    def fitness() -> Mapping[str, Verdict]:
+        report = vip.state().report
+        down = report.unfit if report is not None else {}
+        return {
+            gateway: combined(uplink(down.get(gateway, "")), probed)
+            for gateway, probed in prober.fitness().items()
+        }
+
     reporter = Reporter(
         api,
         node=settings.node,
@@ -88,7 +98,7 @@ def parts_of(api: Api, settings: AgentSettings, *, first_time: Callable[[], obje
         heartbeat=settings.heartbeat,
         claims=heard.own,
         said=heard.report,
-        fitness=prober.fitness,
+        fitness=fitness,
     )
 
     def tell_unfit() -> None:

@@ -24,8 +24,9 @@ log = structlog.get_logger()
 RESYNC = 30.0
 """Seconds between looks at what the kernel really has, even if nobody seems to have changed it."""
 
-GLANCE = 2.0
-"""Seconds between looks whether somebody has: others remove addresses and swap links."""
+GLANCE = 0.5
+"""Seconds between looks whether somebody has: others remove addresses and swap links, and an uplink
+that goes down is one that another node serves by."""
 
 AT_ONCE = 64
 """Addresses announced in a turn: a thousand would outlast the lease that they are held by."""

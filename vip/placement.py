@@ -3,7 +3,7 @@
 The vip process decides this, not the agent: it sees the links, and they change without the API.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from outgate.api.view import IPAddress
@@ -36,6 +36,23 @@ def place(address: IPAddress, links: Iterable[Link], *, default: str) -> str:
     return min(found)[1] if found else default
 
 
+def uplinks_down(
+    addresses: Iterable[IPAddress], links: Collection[Link], *, default: str
+) -> tuple[str, ...]:
+    """The links that these addresses belong on, and that are down or without carrier, by name.
+
+    An address belongs on a link whose connected network contains it, on the default one if there is
+    none; of several, one that is up is enough.
+    """
+    down: set[str] = set()
+    for address in addresses:
+        its = [link for link in links if _connects(link, address)]
+        its = its or [link for link in links if link.name == default]
+        if not any(link.up for link in its):
+            down.update(link.name for link in its)
+    return tuple(sorted(down))
+
+
 def changes(observed: Observed, wanted: Iterable[IPAddress], *, default: str) -> Changes:
     """From what the kernel has to what is wanted.
 
@@ -59,6 +76,12 @@ def changes(observed: Observed, wanted: Iterable[IPAddress], *, default: str) ->
         add=_sorted(hold - observed.owned),
         hold=_sorted(hold),
         refused=tuple(sorted(refused, key=lambda item: (item[0].version, int(item[0])))),
+    )
+
+
+def _connects(link: Link, address: IPAddress) -> bool:
+    return any(
+        network.version == address.version and address in network for network in link.connected
     )
 
 

@@ -125,7 +125,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     claimed. heard: the latest claims of the others. api: whether the vip process sees the API
     server. notes: the last ones, oldest first. repaired: how often, since the process began, an
     address that others had removed was put back. moves: the last ones, oldest first. troubles:
-    those that last.
+    those that last. unfit: the gateways that this node can't serve as its links are, and why.
     """
 
     seq: int
@@ -138,6 +138,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     knows: bool = True
     moves: tuple[Move, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    unfit: dict[str, str] = {}
 
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)

@@ -122,9 +122,9 @@ def verdict(courses: Mapping[Check, Course], checks: tuple[Check, ...], *, now: 
     return Verdict(False, PROBES_FAILED, "; ".join(course.message() for course in failed))
 
 
-def uplink(interface: str, *, up: bool) -> Verdict:
-    """Of a node whose uplink is, or is not, up (the link has carrier and is set up)."""
-    return FIT if up else Verdict(False, UPLINK_DOWN, f"the uplink {interface} is down")
+def uplink(why: str) -> Verdict:
+    """Of a node's own links, as the vip process sees them. why: what is wrong, or ""."""
+    return Verdict(False, UPLINK_DOWN, why) if why else FIT
 
 
 def combined(*verdicts: Verdict) -> Verdict:

@@ -40,12 +40,14 @@ class Account:
         self._numbers = Numbers()
         self._numbered = NEVER
 
-    def report(self, word: Word | None, engine: Engine | None, *, now: float) -> Report:
+    def report(
+        self, word: Word | None, engine: Engine | None, *, unfit: Mapping[str, str], now: float
+    ) -> Report:
         """How things are, by the agent's last word; what is news, as soon as it is due."""
         chronicle = self._chronicle
         chronicle.troubles.failsafe(self._failsafe(engine))
         seq = word.seq if word is not None else 0
-        urgent = seq, self._claims.version
+        urgent = seq, self._claims.version, unfit
         rest = self._lan.version, chronicle.version, self.api
         self._due = self._when(urgent, rest)
         if now < self._due:
@@ -64,6 +66,7 @@ class Account:
             notes=chronicle.notes.last(),
             moves=chronicle.moves(),
             troubles=chronicle.troubles.now(),
+            unfit=dict(unfit),
         )
         return self._report
 

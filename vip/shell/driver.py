@@ -56,6 +56,8 @@ class Driver:
         self.claims = Claims()
         self.chronicle = Chronicle(wall=identity.wall)
         self.word: Word | None = None
+        self._seen: Word | None = None
+        """The word as the engine has heard it."""
         self.ready_to_restart: float | None = None
         self.handover: Handover | None = None
         """Made as soon as it is known where this node speaks from."""
@@ -69,11 +71,12 @@ class Driver:
         """The agent's word. Raises PeerGone if it is nonsense, and takes nothing of it."""
         if self.codec is not None and word.node != self.codec.node:
             raise PeerGone(f"word of node {word.node}, and this is {self.codec.node}")
-        events = list(news(self.word if self.engine is not None else None, word))
+        seen = self._surroundings.seen(word)
+        events = list(news(self._seen if self.engine is not None else None, seen))
         groups = {group.gateway: addresses_of(group) for group in word.groups}
         nodes = {name: parse(address) for name, address in word.nodes.items()}
         used = frozenset(map(parse, word.ids))
-        before, self.word = self.word, word
+        before, self.word, self._seen = self.word, word, seen
         if self.codec is None:
             self.codec = PeerCodec(word.node, boot=self._identity.boot)
         self.codec.know(nodes, now=now)
@@ -125,6 +128,7 @@ class Driver:
             self.happen(ev.Tick(), now=now)
         for heard in self._surroundings.listen(self.word, now=now):
             self.happen(heard, now=now)
+        self._see(now)
         if self.codec is not None and now >= self.codec.next_due():
             self._edges.voice.send(self.codec.due(now=now))
         self._edges.lan.turn(now=now)
@@ -169,7 +173,8 @@ class Driver:
 
     def report(self, *, now: float) -> Report:
         """How things are, for the agent; while much changes, as they were a moment ago."""
-        return self._account.report(self.word, self.engine, now=now)
+        unfit = self._surroundings.unfit
+        return self._account.report(self.word, self.engine, unfit=unfit, now=now)
 
     def numbers(self, *, now: float) -> Numbers:
         """What is counted, for the agent; as it was a moment ago."""
@@ -209,6 +214,16 @@ class Driver:
         except GateRefused as error:
             log.error("addresses not gated", error=str(error))
             self._again = now + RETRY
+
+    def _see(self, now: float) -> None:
+        """The engine hears of uplinks that went down or came up."""
+        if self.word is None or self.engine is None:
+            return
+        seen = self._surroundings.seen(self.word)
+        if seen is not self._seen and seen != self._seen:
+            self._events.extend(news(self._seen, seen))
+            self._seen = seen
+            self._run(now)
 
     def _run(self, now: float) -> None:
         while self._events:

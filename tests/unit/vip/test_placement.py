@@ -1,9 +1,12 @@
 """Which link an address goes on, and what changes for it."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
+import pytest
+
 from outgate.vip.model import Holding, Link, Observed
-from outgate.vip.placement import changes, place
+from outgate.vip.placement import changes, place, uplinks_down
 
 LAN = Link("eth0", "02:aa:00:00:00:01", True, frozenset({ip_network("192.0.2.0/24")}))
 DMZ = Link(
@@ -33,6 +36,30 @@ def test_the_longer_prefix_wins_and_a_link_that_is_down_never_does() -> None:
     assert place(VIP, [LAN, DMZ, narrow], default="eth0") == "eth2"
     down = Link("eth2", "02:aa:00:00:00:03", False, narrow.connected)
     assert place(VIP, [LAN, DMZ, down], default="eth0") == "eth1"
+
+
+@pytest.mark.parametrize(
+    ("down", "addresses", "told"),
+    [
+        ("", ["203.0.113.7", "198.51.100.7"], ()),
+        ("eth1", ["203.0.113.7", "2001:db8:1::7", "198.51.100.7"], ("eth1",)),
+        ("eth1", ["198.51.100.7", "192.0.2.7"], ()),
+        ("eth0", ["198.51.100.7"], ("eth0",)),  # the underlay, where no link's network has it
+        ("eth0", ["203.0.113.7"], ()),
+        ("eth0 eth1", ["203.0.113.7", "198.51.100.7"], ("eth0", "eth1")),
+        ("eth1", [], ()),
+    ],
+)
+def test_an_uplink_is_down_if_no_link_of_some_address_is_up(
+    down: str, addresses: list[str], told: tuple[str, ...]
+) -> None:
+    links = [replace(link, up=link.name not in down.split()) for link in (LAN, DMZ)]
+    assert uplinks_down(map(ip_address, addresses), links, default="eth0") == told
+
+
+def test_of_two_links_to_a_network_one_that_is_up_is_enough() -> None:
+    second = replace(DMZ, name="eth2", mac="02:aa:00:00:00:03")
+    assert uplinks_down([VIP], [LAN, replace(DMZ, up=False), second], default="eth0") == ()
 
 
 def test_what_is_held_and_not_wanted_goes_first_and_what_is_wanted_comes() -> None:

@@ -95,14 +95,12 @@ def test_a_gateway_needs_each_kind_and_is_told_which_fails_and_why() -> None:
 
 
 def test_what_is_wrong_with_a_node_is_told_together() -> None:
-    down = uplink("eth0", up=False)
-    assert down == Verdict(False, "UplinkDown", "the uplink eth0 is down")
-    assert uplink("eth0", up=True) == FIT
+    down = uplink("uplink eth0 is down")
+    assert down == Verdict(False, "UplinkDown", "uplink eth0 is down")
+    assert uplink("") == FIT
     assert combined(FIT, FIT) == combined() == FIT
     probes = Verdict(False, "ProbesFailed", "icmp: …")
-    assert combined(down, probes) == Verdict(
-        False, "UplinkDown", "the uplink eth0 is down; icmp: …"
-    )
+    assert combined(down, probes) == Verdict(False, "UplinkDown", "uplink eth0 is down; icmp: …")
     assert combined(FIT, probes) == probes
 
 

@@ -484,3 +484,32 @@ def test_three_nodes_at_rest_have_little_to_do() -> None:
     for node, (turns, sent) in zip(world.nodes.values(), before, strict=True):
         assert node.turns - turns < 3 * beats
         assert node.voice.sent - sent < 5 * beats
+
+
+def test_a_node_whose_uplink_goes_down_hands_its_addresses_over_and_takes_none(pair: World) -> None:
+    for name in ("a", "b"):
+        pair.nodes[name].carrier(up=False)
+        pair.run(3.0)
+        (other,) = {"a", "b"} - {name}
+        assert pair.holders(VIP) == pair.holders(VIP2) == [other]
+        assert pair.nodes[name].report().unfit == {"internet": "uplink eth0 is down"}
+        pair.nodes[name].carrier(up=True)
+        pair.run(3.0)
+        assert pair.holders(VIP) == pair.holders(VIP2) == [other]  # no failback
+        assert pair.nodes[name].report().unfit == {}
+
+
+def test_what_the_agent_has_against_a_node_outlives_its_uplink(pair: World) -> None:
+    told = group(VIP, VIP2)
+    pair.nodes["a"].told(replace(told, unfit="icmp: no target has answered"), seq=2)
+    pair.run(3.0)
+    assert pair.holders(VIP) == pair.holders(VIP2) == ["b"]
+    for up in (False, True):
+        pair.nodes["a"].carrier(up=up)
+        pair.run(1.0)
+    pair.nodes["b"].carrier(up=False)
+    pair.run(3.0)
+    assert pair.holders(VIP) == pair.holders(VIP2) == ["b"]  # nobody is better
+    pair.nodes["a"].told(told, seq=3)
+    pair.run(3.0)
+    assert pair.holders(VIP) == pair.holders(VIP2) == ["a"]

@@ -127,6 +127,10 @@ class Node:
             settings=DEFAULTS,
         )
 
+    def carrier(self, *, up: bool) -> None:
+        """Its link to the addresses' segment goes down, or comes up; the underlay is another."""
+        self.lan.links = {replace(link, up=up) for link in self.lan.links}
+
     def answers(self, address: IPAddress) -> bool:
         held = any(one.address == address for one in self.lan.owned)
         return held and self.gate.answers(address)
