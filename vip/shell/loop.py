@@ -171,7 +171,7 @@ class VipLoop:
             return
         self._driver.happen(Restarting(), now=now)
         until = now + FAREWELL
-        while self._driver.ready_to_restart is None and time.monotonic() < until:
+        while self._driver.here.ready_to_restart is None and time.monotonic() < until:
             self._turn(agents, most=0.1)
         log.info("ended", addresses=len(self._driver.claims.own))
 
@@ -190,7 +190,7 @@ class VipLoop:
         self._look()
 
     def _look(self) -> None:
-        codec, word = self._driver.codec, self._driver.word
+        codec, word = self._driver.here.codec, self._driver.here.word
         if codec is None or word is None:
             return
         if self._keyring.refresh() and self._keyring.error:
@@ -209,11 +209,11 @@ class VipLoop:
     def _hand_over_at(self, address: IPAddress | None) -> None:
         """Streams from where the datagrams are from."""
         driver = self._driver
-        if driver.handover is not None:
-            self._selector.unregister(driver.handover.fileno())
-            driver.handover.close()
-            driver.handover = None
-        codec = driver.codec
+        if driver.here.handover is not None:
+            self._selector.unregister(driver.here.handover.fileno())
+            driver.here.handover.close()
+            driver.here.handover = None
+        codec = driver.here.codec
         if address is None or self._speaker.socket is None or codec is None:
             return
         seal = StreamSeal(
@@ -224,9 +224,9 @@ class VipLoop:
         except OSError as error:
             log.error("flows can't be handed over", address=str(address), error=str(error))
             return
-        driver.handover = Handover(streams, seal)
+        driver.here.handover = Handover(streams, seal)
         driver.inform()
-        self._selector.register(driver.handover.fileno(), selectors.EVENT_READ, lambda _: None)
+        self._selector.register(driver.here.handover.fileno(), selectors.EVENT_READ, lambda _: None)
 
     def _hear(self, _: int) -> None:
         if self._speaker.socket is not None:

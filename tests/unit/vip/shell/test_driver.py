@@ -60,7 +60,7 @@ def test_all_nodes_hear_of_it_also_those_that_are_no_members(alone: World) -> No
     (claimed,) = alone.nodes["a"].report().claims
     assert alone.nodes["b"].report().heard == (claimed,)
     assert (claimed.node, claimed.gateway, claimed.addresses) == ("a", "internet", (str(VIP),))
-    assert alone.nodes["b"].driver.engine is None
+    assert alone.nodes["b"].driver.here.engine is None
 
 
 def test_what_was_claimed_is_asked_for_and_heard_on_its_link(alone: World) -> None:
@@ -191,8 +191,8 @@ def test_the_process_that_follows_adopts_what_lives_and_tells_it_to_all(alone: W
     epoch = node.report().claims[0].epoch
     node.driver.happen(ev.Restarting(), now=alone.now)
     alone.run(0.5)
-    assert node.driver.ready_to_restart is not None
-    until = node.driver.ready_to_restart
+    assert node.driver.here.ready_to_restart is not None
+    until = node.driver.here.ready_to_restart
     node.lan.log.clear()
     other.start()
     other.told(ids=[VIP])
@@ -223,7 +223,7 @@ def test_who_never_was_a_gateway_node_loads_nothing_and_has_nothing_to_do() -> N
     node.told(ids=[VIP])
     node.gate.refused = "never asked"
     world.run(60.0)
-    assert node.driver.engine is None
+    assert node.driver.here.engine is None
     assert node.lan.log == []
     assert node.turns < 10
 
@@ -250,11 +250,11 @@ GOOD = Word(1, "a", "eth0", NODES, (group(VIP, members="a"),), {str(VIP): 1})
 def test_nothing_of_a_word_that_is_nonsense_is_taken(alone: World, word: Word) -> None:
     node = alone.nodes["a"]
     alone.run(1.0)
-    before, managed = node.driver.word, dict(node.gate.managed)
+    before, managed = node.driver.here.word, dict(node.gate.managed)
     sent = node.report()
     with pytest.raises(PeerGone):
         node.tell(word)
-    assert node.driver.word is before
+    assert node.driver.here.word is before
     assert node.gate.managed == managed
     assert node.report() == sent
     alone.run(5.0)
@@ -266,9 +266,9 @@ def test_nor_of_a_first_word() -> None:
     node = world.nodes["a"]
     with pytest.raises(PeerGone):
         node.tell(replace(GOOD, ids={"seven": 1}))
-    assert node.driver.word is None
-    assert node.driver.engine is None
-    assert node.driver.codec is None
+    assert node.driver.here.word is None
+    assert node.driver.here.engine is None
+    assert node.driver.here.codec is None
     assert node.report() == Report(0, knows=False)
 
 
@@ -460,11 +460,11 @@ def test_what_is_heard_before_the_agent_knows_the_address_is_kept_and_forgotten_
 
 
 def test_whoever_has_no_key_of_ours_is_not_believed(alone: World) -> None:
-    codec = alone.nodes["b"].driver.codec
+    codec = alone.nodes["b"].driver.here.codec
     assert codec is not None
     codec.keys = type(KEYS)({"two": b"x" * 32}, ("two",))
     alone.nodes["b"].told(group(VIP, members="ab"), seq=2)
-    assert codec is alone.nodes["b"].driver.codec
+    assert codec is alone.nodes["b"].driver.here.codec
     alone.run(1.0)
     assert alone.holders(VIP) == ["a"]
 

@@ -145,8 +145,8 @@ class Node:
 
     def tell(self, word: Word) -> None:
         self.driver.told(word, now=self.world.now)
-        if self.driver.codec is not None:
-            self.driver.codec.keys = KEYS
+        if self.driver.here.codec is not None:
+            self.driver.here.codec.keys = KEYS
 
     def report(self) -> Report:
         """What the agent knows after a quiet moment."""
