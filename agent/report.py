@@ -4,7 +4,8 @@ then so that the controller knows it is alive.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -49,8 +50,11 @@ TROUBLES_PACE = 5.0
 """Least seconds between two reports for troubles alone: each costs a write here, and one of the
 controller's."""
 
+BURST = 4
+"""Reports that may follow each other at once: a move or two, and what is heard of them."""
+
 PACE = 1.0
-"""Least seconds between two reports: a thousand addresses come and go in many claims, and each
+"""Seconds for each of those that follow: a thousand addresses come and go in many claims, and each
 report of them costs the API server, the controller and all other agents as much as the last."""
 
 PATIENCE = 3
@@ -97,12 +101,14 @@ def too_soon(state: State, *, before: str) -> bool:
     return not state.error or 0 < state.failures < PATIENCE
 
 
-def worth_saying(report: Report, *, said: Report | None, at: float, troubled: float) -> float:
-    """When to say this, in monotonic seconds: what is news at once, unless something was just said;
+def worth_saying(
+    report: Report, *, said: Report | None, times: Sequence[float], troubled: float
+) -> float:
+    """When to say this, in monotonic seconds: what is news at once, unless much was just said;
     never the same as before.
 
-    said: what was said last, and when (`at`). troubled: when troubles were last said: what differs
-    in them alone waits for `TROUBLES_PACE`.
+    said: what was said last. times: when the last `BURST` reports were. troubled: when troubles
+    were last said: what differs in them alone waits for `TROUBLES_PACE`.
     """
     if report == said:
         return float("inf")
@@ -110,7 +116,7 @@ def worth_saying(report: Report, *, said: Report | None, at: float, troubled: fl
         news = replace(said.news, troubles=report.news.troubles)
         if report == replace(said, news=news):
             return troubled + TROUBLES_PACE
-    return at + PACE
+    return times[-BURST] + BURST * PACE if len(times) >= BURST else float("-inf")
 
 
 def status_of(
@@ -186,7 +192,8 @@ class Reporter:
         self._silence = Silence(monotonic())
         self._wakeup = Wakeup()
         self._said: Report | None = None
-        self._at = self._troubled = float("-inf")
+        self._times: deque[float] = deque(maxlen=BURST)
+        self._troubled = float("-inf")
         self._conditions: tuple[Condition, ...] | None = None
         self._error = ""
 
@@ -208,12 +215,12 @@ class Reporter:
             when = min(due, self._worth(report))
             if now >= when:
                 well = self.say()
-                self._at = self._monotonic()
+                self._times.append(self._monotonic())
                 when = due = now + (self._heartbeat if well else min(RETRY, self._heartbeat))
             self._wakeup.wait(most=max(0.0, when - self._monotonic()))
 
     def _worth(self, report: Report) -> float:
-        return worth_saying(report, said=self._said, at=self._at, troubled=self._troubled)
+        return worth_saying(report, said=self._said, times=self._times, troubled=self._troubled)
 
     def say(self) -> bool:
         """Write the status now, if there is anything to say; whether all is said.

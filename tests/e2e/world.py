@@ -186,20 +186,16 @@ class World:
 
     def condition(self, o: Json, type_: str = "Ready") -> Json:
         """A condition of the current generation, or an empty one."""
-        found = self.get(o)
-        generation = found["metadata"].get("generation", 0)
-        for condition in found.get("status", {}).get("conditions", ()):
-            if condition["type"] == type_ and condition.get("observedGeneration", 0) >= generation:
-                return dict(condition)
-        return {}
+        return _condition(self.get(o), type_)
 
     def wait_condition(self, o: Json, status: str = "True", reason: str = "") -> Json:
         """The object once its Ready condition has that status (and reason)."""
 
         def there() -> Json:
-            condition = self.condition(o)
+            found = self.get(o)
+            condition = _condition(found, "Ready")
             fits = condition.get("status") == status and reason in ("", condition.get("reason"))
-            return self.get(o) if fits else {}
+            return found if fits else {}
 
         return self.lab.wait(
             f"{o['kind']} {o['metadata']['name']} Ready={status} {reason}",
@@ -347,3 +343,11 @@ def _get(stream: socket.socket, address: str, port: int, path: str) -> str:
 
 def _group(o: Json) -> str:
     return str(o["apiVersion"]).rpartition("/")[0]
+
+
+def _condition(found: Json, type_: str) -> Json:
+    generation = found["metadata"].get("generation", 0)
+    for condition in found.get("status", {}).get("conditions", ()):
+        if condition["type"] == type_ and condition.get("observedGeneration", 0) >= generation:
+            return dict(condition)
+    return {}

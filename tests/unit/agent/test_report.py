@@ -14,9 +14,11 @@ from outgate.agent.address_news import NO_NEWS, News
 from outgate.agent.probes.course import Verdict
 from outgate.agent.reconcile import State
 from outgate.agent.report import (
+    BURST,
     PACE,
     PATIENCE,
     TROUBLES_PACE,
+    Report,
     Reporter,
     report_of,
     status_of,
@@ -276,20 +278,22 @@ NOTHING, MOVED, TROUBLED = NO_NEWS, News((MOVE,)), News((), (TROUBLE,))
         (NOTHING, NOTHING, float("inf")),
         (NOTHING, TROUBLED, 100.0 + TROUBLES_PACE),
         (TROUBLED, NOTHING, 100.0 + TROUBLES_PACE),
-        (NOTHING, MOVED, 104.0 + PACE),
-        (NOTHING, News((MOVE,), (TROUBLE,)), 104.0 + PACE),
+        (NOTHING, MOVED, 101.0 + BURST * PACE),
+        (NOTHING, News((MOVE,), (TROUBLE,)), 101.0 + BURST * PACE),
     ],
 )
 def test_troubles_that_change_all_the_time_are_not_written_all_the_time(
     said: News, now: News, when: float
 ) -> None:
     before, after = (report_of(READY, None, news=news) for news in (said, now))
-    assert worth_saying(after, said=before, at=104.0, troubled=100.0) == when
+    times = (101.0, 101.5, 102.0, 104.0)
+    assert worth_saying(after, said=before, times=times, troubled=100.0) == when
 
 
-def test_what_was_never_said_is_said_at_once() -> None:
-    never = float("-inf")
-    assert worth_saying(report_of(READY, None), said=None, at=never, troubled=never) == never
+@pytest.mark.parametrize("said", [None, report_of(READY, None, news=MOVED)])
+def test_what_is_news_is_said_at_once_if_little_was_said_before(said: Report | None) -> None:
+    never, times = float("-inf"), (103.0, 103.5, 104.0)
+    assert worth_saying(report_of(READY, None), said=said, times=times, troubled=103.0) == never
 
 
 def test_moves_and_troubles_are_reported_and_stay_over_a_restart_of_the_agent() -> None:
@@ -324,7 +328,6 @@ def test_a_claim_is_reported_at_once() -> None:
     thread = threading.Thread(target=vip.reporter.run, args=(stop,), daemon=True)
     thread.start()
     _eventually(lambda: tunnel(api).status.phase == "Ready")
-    vip.now += PACE
     vip.claims = (Claim("gw", 7, (IPv4Address("203.0.113.7"),)),)
     vip.reporter.changed()
     _eventually(lambda: tunnel(api).status.holding != ())
