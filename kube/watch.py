@@ -38,8 +38,8 @@ BAD = Counter(
 )
 
 BACKOFF = Backoff(first=0.8, most=8.0)
-"""client-go's reflector waits for 30 s at most: for so long after a few faults in a row, a node would
-not see what was changed meanwhile."""
+"""client-go's reflector waits for 30 s at most: for so long, after a few faults in a row, a node
+would not see what was changed meanwhile."""
 
 PAGE = 100
 """Objects per page: decoding one holds the interpreter for 7 ms; 500 took 64 (measured)."""
