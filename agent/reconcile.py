@@ -60,6 +60,14 @@ class Pace:
     rest: float = 0.2
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, most=30.0))
 
+    def gather(self, took: float) -> float:
+        """Seconds for which changes are gathered before a pass; the last one took that long."""
+        return max(self.coalesce, min(took, self.rest))
+
+    def next_check(self, began: float, ended: float) -> float:
+        """When to look for drift again, after a look that took from then to then."""
+        return max(began + self.drift, ended + (ended - began) * (1 / self.share - 1))
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -185,7 +193,7 @@ class Reconciler:
         while not stop.is_set():
             asked = self._wait(self._pace.backoff.wait(self._failures) or self._pace.drift)
             if asked:
-                stop.wait(max(self._pace.coalesce, min(self._took, self._pace.rest)))
+                stop.wait(self._pace.gather(self._took))
             if stop.is_set():
                 return
             if asked or self._failures or self._clock() - self._looked >= self._pace.resync:
@@ -236,7 +244,7 @@ class Reconciler:
         Costs next to nothing on a node where nobody has written.
         """
         began = self._clock()
-        self._check_due = began + self._pace.drift
+        self._check_due = self._pace.next_check(began, began)
         if self._programmed is None:
             return
         thorough = began - self._verified >= self._pace.verify
@@ -248,8 +256,7 @@ class Reconciler:
                 self._repair(drift, began)
         except EXPECTED as error:
             self._failed(error)
-        ended = self._clock()
-        self._check_due = max(self._check_due, ended + (ended - began) * (1 / self._pace.share - 1))
+        self._check_due = self._pace.next_check(began, self._clock())
 
     def _repair(self, drift: Drift, began: float) -> None:
         # Counted first: if it can't be repaired, it was there all the same.

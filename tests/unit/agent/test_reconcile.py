@@ -412,6 +412,16 @@ def test_flows_that_began_while_the_rules_were_gone_start_anew() -> None:
     assert node.conntrack.entries == []
 
 
+@pytest.mark.parametrize(("took", "again"), [(0.0, 3.0), (0.1, 3.0), (0.2, 4.0), (1.0, 20.0)])
+def test_looking_for_drift_takes_a_twentieth_of_the_time_at_most(took: float, again: float) -> None:
+    assert Pace(drift=3.0, share=0.05).next_check(100.0, 100.0 + took) == pytest.approx(100 + again)
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 0.005), (0.003, 0.005), (0.1, 0.1), (3.0, 0.2)])
+def test_after_a_long_pass_as_much_time_goes_by_but_not_long(took: float, pause: float) -> None:
+    assert Pace(coalesce=0.005, rest=0.2).gather(took) == pause
+
+
 def test_before_the_first_pass_nothing_has_drifted() -> None:
     node = Node()
     node.reconciler.check()
