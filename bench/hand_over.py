@@ -45,25 +45,27 @@ class Moved:
 
 
 def run() -> tuple[Figure, ...]:
-    """Planned moves, to and fro."""
+    """Planned moves, each in a lab of its own: a kernel keeps a round's flows for two minutes."""
     count = int(os.environ.get("OUTGATE_HAND_OVER_ROUNDS", ROUNDS))
+    return tuple(figures([_round() for _ in range(count)]))
+
+
+def _round() -> Moved:
     with cluster(Options(name=LAB)) as lab:
         outgate = OutgateCluster(lab, report=print, pods=PODS)
         with watched(lab, [outgate]) as sight:
-            return tuple(figures([_move(lab, outgate, sight, number) for number in range(count)]))
+            return _move(lab, outgate, sight)
 
 
-def _move(lab: Lab, outgate: OutgateCluster, sight: Sight, number: int) -> Moved:
+def _move(lab: Lab, outgate: OutgateCluster, sight: Sight) -> Moved:
     def other(than: str) -> str:
         holder = sight.holder(outgate) if sight.serves(outgate) else ""
         return holder if holder != than else ""
 
     nodes = [host.name for host in lab.topology.nodes]
     before = lab.wait("the address to be served", lambda: other(""), timeout=PATIENCE)
-    # The kernels remember the last round's.
-    first = FIRST + number * len(PODS) * OWN
     pods = [
-        Ports(lab.pod_netns(name), first + place * (OWN - SHARED), OWN)
+        Ports(lab.pod_netns(name), FIRST + place * (OWN - SHARED), OWN)
         for place, name in enumerate(PODS)
     ]
     server = Ports(lab.paths.netns(OUTSIDE), PORT, SERVERS, str(lab.outside))
@@ -83,7 +85,6 @@ def _move(lab: Lab, outgate: OutgateCluster, sight: Sight, number: int) -> Moved
         )
         told = claim.get("tookMilliseconds", 0) / 1e3
         made = Moved(told, took, len(flows), alive, flows.changed)
-    lab.kubectl("uncordon", before)
     print(f"{before} to {after}: {made}", flush=True)
     return made
 
