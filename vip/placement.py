@@ -31,7 +31,7 @@ def place(address: IPAddress, links: Iterable[Link], *, default: str) -> str:
         for link in links
         if link.up
         for network in link.connected
-        if network.version == address.version and address in network
+        if address in network
     ]
     return min(found)[1] if found else default
 
@@ -46,7 +46,7 @@ def uplinks_down(
     """
     down: set[str] = set()
     for address in addresses:
-        its = [link for link in links if _connects(link, address)]
+        its = [link for link in links if any(address in network for network in link.connected)]
         its = its or [link for link in links if link.name == default]
         if not any(link.up for link in its):
             down.update(link.name for link in its)
@@ -76,12 +76,6 @@ def changes(observed: Observed, wanted: Iterable[IPAddress], *, default: str) ->
         add=_sorted(hold - observed.owned),
         hold=_sorted(hold),
         refused=tuple(sorted(refused, key=lambda item: (item[0].version, int(item[0])))),
-    )
-
-
-def _connects(link: Link, address: IPAddress) -> bool:
-    return any(
-        network.version == address.version and address in network for network in link.connected
     )
 
 

@@ -115,9 +115,9 @@ class Group:
 
     def _joins(self, was_in: bool, *, now: float) -> None:
         """Whoever comes in has met nobody since."""
-        mine = self.roster.records.get(self.node)
-        self.inside = mine is not None and mine.inside and mine.boot == self.boot
-        if self._in() and not was_in:
+        is_in = self._in()
+        self.inside = is_in and self.roster.records[self.node].boot == self.boot
+        if is_in and not was_in:
             self.joined_at = now
             self._believed = now + self.settings.outlast(self.settings.roster_age)
             self._met.clear()
