@@ -45,9 +45,9 @@ class Pace:
     coalesce: from the first change to the pass, so that a burst is one. news: between two looks
     whether the kernel said something of the underlay. resync: between two looks at the node's
     interfaces, even if it did not. drift: between two looks whether others changed what was
-    programmed. verify: between two comparisons of all of it, even if nobody seems to have.
-    share: at most this share of the time is spent on looking for drift, however much there is to
-    read. rest: longest pause after a pass that took long, as long as it took: while a thousand
+    programmed; up to `busy` where they would take more than this `share` of a CPU: what was changed
+    is to be put back within 5 s. verify: between two comparisons of all of it, even if nobody seems
+    to have. rest: longest pause after a pass that took long, as long as it took: while a thousand
     addresses move, each move would be a pass of all of them.
     """
 
@@ -55,6 +55,7 @@ class Pace:
     news: float = 0.5
     resync: float = 30.0
     drift: float = 3.0
+    busy: float = 4.0
     verify: float = 300.0
     share: float = 0.05
     rest: float = 0.2
@@ -64,9 +65,12 @@ class Pace:
         """Seconds for which changes are gathered before a pass; the last one took that long."""
         return max(self.coalesce, min(took, self.rest))
 
-    def next_check(self, began: float, ended: float) -> float:
-        """When to look for drift again, after a look that took from then to then."""
-        return max(began + self.drift, ended + (ended - began) * (1 / self.share - 1))
+    def next_check(self, cpu: float) -> float:
+        """Seconds from one look for drift to the next; the last one took so much of a CPU's time.
+
+        Not of the clock's: others may have had the CPU.
+        """
+        return max(self.drift, min(cpu / self.share, self.busy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +247,8 @@ class Reconciler:
 
         Costs next to nothing on a node where nobody has written.
         """
-        began = self._clock()
-        self._check_due = self._pace.next_check(began, began)
+        began, cpu = self._clock(), time.thread_time()
+        self._check_due = began + self._pace.drift
         if self._programmed is None:
             return
         thorough = began - self._verified >= self._pace.verify
@@ -256,7 +260,7 @@ class Reconciler:
                 self._repair(drift, began)
         except EXPECTED as error:
             self._failed(error)
-        self._check_due = self._pace.next_check(began, self._clock())
+        self._check_due = began + self._pace.next_check(time.thread_time() - cpu)
 
     def _repair(self, drift: Drift, began: float) -> None:
         # Counted first: if it can't be repaired, it was there all the same.

@@ -412,9 +412,10 @@ def test_flows_that_began_while_the_rules_were_gone_start_anew() -> None:
     assert node.conntrack.entries == []
 
 
-@pytest.mark.parametrize(("took", "again"), [(0.0, 3.0), (0.1, 3.0), (0.2, 4.0), (1.0, 20.0)])
-def test_looking_for_drift_takes_a_twentieth_of_the_time_at_most(took: float, again: float) -> None:
-    assert Pace(drift=3.0, share=0.05).next_check(100.0, 100.0 + took) == pytest.approx(100 + again)
+@pytest.mark.parametrize(("cpu", "again"), [(0.0, 3.0), (0.15, 3.0), (0.175, 3.5), (1.0, 4.0)])
+def test_looking_for_drift_is_rarer_where_it_is_dear_but_in_time(cpu: float, again: float) -> None:
+    assert Pace(drift=3.0, busy=4.0, share=0.05).next_check(cpu) == pytest.approx(again)
+    assert Pace(drift=10.0, busy=4.0, share=0.05).next_check(cpu) == 10.0
 
 
 @pytest.mark.parametrize(("took", "pause"), [(0.0, 0.005), (0.003, 0.005), (0.1, 0.1), (3.0, 0.2)])
