@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,9 +19,9 @@ from outgate.vip.flows.ctnetlink import (
     HEADER,
     creation,
     deletion,
-    deletion_of_marked,
     listing,
     parse,
+    removal,
 )
 from outgate.vip.flows.entries import LOCAL, Entry, Seen, Timeouts
 from outgate.vip.flows.errors import TableRefused
@@ -65,23 +65,30 @@ class FlowTable(Closing):
     def local(self, egress_ids: Collection[int]) -> Iterator[list[Seen]]:
         """Those of this node's pods under the egress ids, some at a time. Raises TableRefused."""
         wanted = frozenset(egress_ids)
-        if len(wanted) <= FEW:
-            questions = [(id_ << 16 | LOCAL, _ID_MASK | LOCAL) for id_ in sorted(wanted)]
-        else:
-            questions = [(LOCAL, LOCAL)]
-        for mark, mask in questions:
+        for mark, mask in _questions(wanted, LOCAL):
             for some in self.listed(mark, mask):
                 yield [seen for seen in some if seen.mark >> 16 in wanted]
 
+    def came(self, egress_ids: Collection[int]) -> Iterator[list[bytes]]:
+        """Those that came by the tunnel under the egress ids, and maybe others: the messages'
+        bodies, some at a time. Raises TableRefused.
+        """
+        for mark, mask in _questions(egress_ids, 0):
+            yield from self._bodies(mark, mask)
+
     def listed(self, mark: int, mask: int) -> Iterator[list[Seen]]:
         """All of this mark under the mask, some at a time. Raises TableRefused."""
+        for some in self._bodies(mark, mask):
+            yield [seen for body in some if (seen := parse(body)) is not None]
+
+    def _bodies(self, mark: int, mask: int) -> Iterator[list[bytes]]:
         netlink: Netlink | None = None
         whole = False
         try:
             netlink = self._idle.pop() if self._idle else Netlink(NETFILTER)
             payloads = netlink.dump(GET, listing(mark, mask))
             while some := list(islice(payloads, STEP)):
-                yield [seen for payload in some if (seen := parse(payload)) is not None]
+                yield some
             whole = True
         except OSError as error:
             raise TableRefused(f"list flows of mark {mark:#x}/{mask:#x}: {error}") from error
@@ -130,6 +137,7 @@ class Inserter(Closing):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         except OSError as error:
             raise TableRefused(f"no conntrack socket: {error}") from error
+        self._table = FlowTable()
         self.made = Made()
 
     def insert(self, entries: Iterable[Entry], *, replace: bool = True) -> Iterator[int]:
@@ -158,17 +166,20 @@ class Inserter(Closing):
             self._send([deletion(entry, number) for number, entry in enumerate(some)])
             yield len(some)
 
-    def forget(self, egress_ids: Collection[int]) -> Iterator[int]:
-        """Deletes what came by the tunnel under these ids, one id at a step, once they have gone.
+    def forget(self, egress_ids: Set[int]) -> Iterator[int]:
+        """Deletes what came by the tunnel under these ids, STEP at a time, once they have gone; of
+        one that is not among them any more, what is left stays.
 
         Should they come back, an old entry would call invalid what has moved on since, and so break
-        flows that nobody tells of, which the kernel would have picked up without it.
+        flows that nobody tells of, which the kernel would have picked up without it. (One message
+        could delete all of an id's, but 50,000 take it 0.15 s or more: addresses lapse meanwhile.)
         """
-        for id_ in sorted(egress_ids):
-            failed = self._send([deletion_of_marked(id_ << 16, _ID_MASK | LOCAL)])
-            if failed:
-                raise TableRefused(f"forget flows of egress id {id_}: {os.strerror(failed[0])}")
-            yield id_
+        for some in self._table.came(egress_ids):
+            removals = [removal(body, number) for number, body in enumerate(some)]
+            gone = [message for mark, message in removals if mark >> 16 in egress_ids]
+            if gone:  # the kernel refuses to be told nothing
+                self._send(gone)
+            yield len(gone)
 
     def _insert(self, entries: list[Entry], *, replace: bool) -> None:
         failed = self._send([creation(entry, number) for number, entry in enumerate(entries)])
@@ -220,8 +231,16 @@ class Inserter(Closing):
             raise TableRefused(f"make flows: {error}") from error
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Closes its sockets."""
         self._socket.close()
+        self._table.close()
+
+
+def _questions(egress_ids: Collection[int], local: int) -> list[tuple[int, int]]:
+    """Marks and masks to list by, such that the kernel's table is not walked too often."""
+    if len(egress_ids) > FEW:
+        return [(local, LOCAL)]
+    return [(id_ << 16 | local, _ID_MASK | LOCAL) for id_ in sorted(egress_ids)]
 
 
 def _seconds(name: str, default: int) -> int:

@@ -71,6 +71,8 @@ class Making:
         self._jobs: deque[Job] = deque()
         self._beside: deque[Job] = deque()
         self._forget: dict[int, float] = {}
+        self._leaving: list[set[int]] = []
+        """What each of the jobs that forget is to forget."""
         self._said, self._say = Made(), FOREVER
 
     def begin(self, inserter: Inserter, timeouts: Timeouts) -> None:
@@ -114,6 +116,8 @@ class Making:
         self._jobs.appendleft(self._binding(ids))
         for id_ in ids:
             self._forget.pop(id_, None)
+        for leaving in self._leaving:
+            leaving.difference_update(ids)
 
     def released(
         self, ids: Ids, *, tell: Callable[[list[Seen]], None], pass_on: float, now: float
@@ -156,9 +160,16 @@ class Making:
             self._last |= dict.fromkeys(ids, holder)
 
     def _forget_now(self, ids: Ids) -> None:
-        due = [id_ for id_ in sorted(ids) if self._forget.pop(id_, None) is not None]
+        due = {id_ for id_ in ids if self._forget.pop(id_, None) is not None}
         if due and self._inserter is not None:
-            self._jobs.append(self._inserter.forget(due))
+            self._leaving.append(due)
+            self._jobs.append(self._forgetting(due, self._inserter))
+
+    def _forgetting(self, ids: set[int], inserter: Inserter) -> Job:
+        try:
+            yield from inserter.forget(ids)
+        finally:
+            self._leaving = [one for one in self._leaving if one is not ids]
 
     def _taking(self, records: Iterable[FlowRecord]) -> Job:
         if self._inserter is not None:

@@ -161,7 +161,7 @@ def forget(node: Namespace) -> None:
 
     def work() -> None:
         with Inserter() as inserter:
-            assert list(inserter.forget([ID])) == [ID]
+            assert sum(inserter.forget({ID})) > 0
 
     node.inside(work)
 

@@ -143,16 +143,34 @@ def test_a_source_node_finds_the_flows_of_given_ids_only(space: Namespace, more:
     assert sorted(seen.mark for seen in found) == [2 << 16 | LOCAL | 1] * 2 + [3 << 16 | LOCAL | 2]
 
 
-def test_what_is_forgotten_is_of_the_tunnel_and_of_that_id(space: Namespace) -> None:
+@pytest.mark.parametrize("more", [0, FEW])
+def test_what_is_forgotten_is_of_the_tunnel_and_of_that_id(space: Namespace, more: int) -> None:
     own = change(entry(record(0)), zone=None, mark=2 << 16 | LOCAL | 1, port=9)
     make(space, entry(record(1)), entry(record(2, egress_id=3)), entry(record(3, egress_id=4)), own)
 
-    def work() -> list[int]:
+    def work() -> int:
         with Inserter() as inserter:
-            return list(inserter.forget({2, 3}))
+            return sum(inserter.forget({2, 3, *range(100, 100 + more)}))
 
-    assert space.inside(work) == [2, 3]
+    assert space.inside(work) == 2
     assert {seen.mark for seen in read(space)} == {4 << 16 | 1, own.mark}
+
+
+def test_what_comes_back_while_it_is_forgotten_stays(space: Namespace) -> None:
+    make(space, *(entry(record(number)) for number in range(4 * STEP)))
+
+    def work() -> tuple[int, int]:
+        ids = {2}
+        with Inserter() as inserter:
+            steps = inserter.forget(ids)
+            first = next(steps)
+            ids.clear()
+            return first, sum(steps)
+
+    first, rest = space.inside(work)
+    assert 0 < first <= STEP
+    assert rest == 0
+    assert len(read(space)) == 4 * STEP - first
 
 
 def test_connections_that_are_being_set_up_are_not_live(space: Namespace) -> None:

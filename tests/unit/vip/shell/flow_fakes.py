@@ -1,7 +1,7 @@
 """A node's flow table, and the lines between nodes, in memory: what the hand-over works with."""
 
 import socket
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -52,10 +52,12 @@ def flow(node: str, port: int, *, id_: int = 7, live: bool = True) -> Seen:
 class FakeTable(Inserter):
     """own: this node's pods' flows; came: those of the tunnel. log: what was done, in order.
 
-    Refuses, as the kernel does, an entry whose port behind the address another has.
+    forgotten: called when a flow has been. Refuses, as the kernel does, an entry whose port behind
+    the address another has.
     """
 
     def __init__(self) -> None:
+        self.forgotten: Callable[[], None] = lambda: None
         self.own: dict[Key, Seen] = {}
         self.came: dict[Key, Entry] = {}
         self.log: list[str] = []
@@ -100,11 +102,12 @@ class FakeTable(Inserter):
             self.log.append(f"dropped {entry.from_}")
             yield 1
 
-    def forget(self, egress_ids: Collection[int]) -> Iterator[int]:
-        for id_ in egress_ids:
-            self.came = {key: one for key, one in self.came.items() if one.mark >> 16 != id_}
-            self.log.append(f"forgot {id_}")
-            yield id_
+    def forget(self, egress_ids: Set[int]) -> Iterator[int]:
+        for key, entry in list(self.came.items()):
+            if entry.mark >> 16 in egress_ids:
+                del self.came[key]
+                self.forgotten()
+                yield 1
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -1,12 +1,13 @@
 """Who is told of which flows when addresses move, and what is left of them at the end."""
 
+import time
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 from unit.vip.shell.flow_fakes import GATEWAY, MEMBERS, VIP, VIP2, Flows, flow, pod
 
-from outgate.vip.shell.making import LINGER
+from outgate.vip.shell.making import BUDGET, LINGER
 from outgate.vip.shell.ports import KEEP
 
 
@@ -155,6 +156,23 @@ def test_the_old_holder_forgets_when_it_passes_nothing_on_any_more(world: Flows)
     assert world.there("a") == {1000: 1000}
     world.run(LINGER)
     assert world.there("a") == {}
+
+
+def test_an_address_that_comes_back_while_its_flows_are_forgotten_keeps_the_rest(
+    world: Flows,
+) -> None:
+    world.begin(flow("w", 1000), flow("w", 1001))
+    world.prepare("a", VIP, holder="")
+    world.run(0.5)
+    world.claim("a", VIP, came_from="")
+    moved(world, "b")
+    world.cut.add("w")
+    world.tables["a"].forgotten = lambda: time.sleep(BUDGET)  # a step takes all of a turn's time
+    while len(world.there("a")) == 2:
+        world.run(0.01)
+    world.claim("a", VIP, came_from="b")
+    world.run(LINGER)
+    assert len(world.there("a")) == 1
 
 
 def test_own_pods_flows_are_bound_where_the_address_is(world: Flows) -> None:
