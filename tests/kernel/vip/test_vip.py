@@ -47,12 +47,13 @@ def test_a_stepped_clock_moves_nothing(lan: Lan, start: Start, tmp_path: Path, h
     eventually(lambda: all(vip.numbers().heard > 10 for vip in vips.values()))
     (holder,) = lan.holders(VIP4)
     before = vips[holder].now().claims
-    clocks[holder].step(hours * 3600)
-    deadline = time.monotonic() + 3.0
-    while time.monotonic() < deadline:
-        assert lan.answers(VIP4) == MACS[holder]
-    assert lan.holders(VIP4) == [holder]
-    assert vips[holder].now().claims == before
+    for times in (1, 0, 2):
+        clocks[holder].step(times * hours * 3600)
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline:
+            assert lan.answers(VIP4) == MACS[holder]
+        assert lan.holders(VIP4) == [holder]
+        assert vips[holder].now().claims == before
 
 
 def test_a_process_that_starts_with_a_clock_set_back_is_heard_by_the_others(
