@@ -3,7 +3,7 @@ keepalived, on the same nodes, hit by the same faults at the same time, seen by 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from bench.failover.bare import cluster, segment
@@ -36,14 +36,22 @@ def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
         rounds = Rounds(lab, systems, sight)
         for case in wanted.faults:
             by_name = outcomes[case.name] = {}
-            for number in range(wanted.rounds):
-                began = time.monotonic()
-                for name, outcome in rounds.round(case).items():
-                    by_name.setdefault(name, []).append(outcome)
-                said = ", ".join(f"{n} {o[-1].unserved * 1e3:.0f} ms" for n, o in by_name.items())
-                took = time.monotonic() - began
-                print(f"{case.name} {number + 1}: {said} ({took:.0f} s)", flush=True)
+            with rounds.amid(case):
+                for number in range(wanted.rounds):
+                    began = time.monotonic()
+                    for name, outcome in rounds.round(case).items():
+                        by_name.setdefault(name, []).append(outcome)
+                    took = time.monotonic() - began
+                    print(f"{case.name} {number + 1}: {_last(by_name)} ({took:.0f} s)", flush=True)
     return outcomes
+
+
+def _last(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+    """What came of the last round, of each contestant."""
+    return ", ".join(
+        f"{name} {rounds[-1].unserved * 1e3:.0f} + {rounds[-1].afterwards * 1e3:.0f} ms"
+        for name, rounds in outcomes.items()
+    )
 
 
 def contestants(lab: Lab, names: Sequence[str]) -> list[Contestant]:

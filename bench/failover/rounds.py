@@ -2,8 +2,8 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from bench.failover import watch
@@ -12,10 +12,11 @@ from bench.failover.settings import EVERYWHERE, OF_A_PROGRAM, Case
 from bench.failover.sight import ECHO, Sight, Tracks
 from bench.failover.watch import Span, Together
 from outgate.lab import Lab, LabTimeout, passing, processes
-from outgate.lab.passing import Fault, Kind
+from outgate.lab.passing import Fault
+from outgate.lab.topology import Role
 
 AMID = 3.0
-"""Seconds that a fault has been there when the next one comes: all have noticed."""
+"""Seconds that a fault has been there when the first of the next ones comes: all have noticed."""
 
 PLACING = 120.0
 """Seconds until all hold again what they should; a deposed node's settling is in it."""
@@ -43,7 +44,7 @@ class Outcome:
     """One round, of one address. All times in seconds.
 
     unserved: without service, as the outside sees it; arp: without an answer for the address (by
-    ARP, or neighbour discovery).
+    ARP, or neighbour discovery). afterwards: without service once the fault had ended.
     served: whether it was served when the fault ended.
     answered: how many MACs answered at once during the fault; healed: after it.
     moves: how often, in all, another one than before was alone in answering.
@@ -53,6 +54,7 @@ class Outcome:
 
     unserved: float
     arp: float
+    afterwards: float
     served: bool
     answered: Together
     healed: Together
@@ -72,6 +74,7 @@ def outcome(tracks: Tracks, during: Span, after: Span, *, address: int) -> Outco
     return Outcome(
         unserved=watch.unserved(data, end=during.end),
         arp=watch.unserved(arp, end=during.end),
+        afterwards=watch.unserved(tracks.data.during(after), end=after.end),
         served=all(span.end < during.end for span in watch.outages(data, end=during.end)),
         answered=watch.together(watch.answering(arp.answers)),
         healed=watch.together(watch.answering(tracks.arp.during(after).answers)),
@@ -94,10 +97,23 @@ class Rounds:
         self._pace = pace
         self._random = random.Random(1)  # where within a heartbeat a fault falls
 
+    @contextmanager
+    def amid(self, case: Case) -> Iterator[None]:
+        """What is there already when the case's rounds begin, and until they end."""
+        if case.all_at_once or not case.amid:
+            yield  # where all are to be back at once, the API server comes and goes with them
+            return
+        with ExitStack() as stack:
+            for kind in case.amid:
+                stack.enter_context(passing.happening(self._lab, Fault(kind)))
+            time.sleep(AMID)  # the figure: the state is that of an outage that lasts
+            yield
+
     def round(self, case: Case) -> Mapping[str, Outcome]:
         """Let a fault happen to who holds the addresses: what came of it, by `series`.
 
-        LabTimeout if some contestant can't be brought to begin the round.
+        LabTimeout if some contestant can't be brought to begin the round, or does not serve at its
+        end.
         """
         victim = self._victim()
         for one in self._contestants:
@@ -111,20 +127,20 @@ class Rounds:
             timeout=PLACING,
             interval=0.05,
         )
-        with ExitStack() as before:
-            for kind in case.amid:
-                before.enter_context(self._fault(kind, victim))
-            # the figure: faults come at any time of a heartbeat
-            time.sleep((AMID if case.amid else 0.0) + self._random.random())
-            start = time.monotonic()
-            with self._fault(case.kind, victim, case.program):
-                self._watch(start)
-                end = time.monotonic()
-            healed = time.monotonic()
+        time.sleep(self._random.random())  # the figure: faults come at any time of a heartbeat
+        start = time.monotonic()
+        with ExitStack() as faults:
+            for fault in self._faults(case, victim):
+                faults.enter_context(fault)
+            self._watch(start, served=not case.all_at_once)
+            end = time.monotonic()
+        healed = time.monotonic()
+        if case.all_at_once:
+            self._lab.wait("all addresses to be served again", self._served, timeout=PLACING)
         time.sleep(self._pace.after)
         # what was sent last may still be on its way
         during = Span(start, end - ECHO)
-        after = Span(healed, time.monotonic())
+        after = Span(end if case.all_at_once else healed, time.monotonic() - ECHO)
         return {
             series(one, address): outcome(tracks, during, after, address=int(address))
             for one in self._contestants
@@ -141,8 +157,11 @@ class Rounds:
         leaders = (one.leader(self._sight.holder(one)) for one in self._contestants)
         return next((node for node in leaders if node), self._lab.topology.nodes[0].name)
 
-    def _watch(self, start: float) -> None:
-        """Until all serve again, or patience ends: who does not then has the whole time."""
+    def _watch(self, start: float, *, served: bool) -> None:
+        """For as long as a fault lasts.
+
+        served: until all serve again, or patience ends: who does not then has the whole time.
+        """
         watched, patience = self._pace.watched, self._pace.patience
         self._lab.wait(
             "the fault to show",
@@ -150,33 +169,38 @@ class Rounds:
             timeout=watched + 5,
             interval=0.05,
         )
-        try:
-            self._lab.wait(
-                "all addresses to be served",
-                lambda: all(
-                    self._sight.holder(one, sole=False) and self._sight.serves(one)
-                    for one in self._contestants
-                ),
-                timeout=max(start + patience - time.monotonic(), 0.1),
-                interval=0.05,
-            )
-        except LabTimeout:
-            return
+        if served:
+            with suppress(LabTimeout):
+                self._lab.wait(
+                    "all addresses to be served",
+                    self._served,
+                    timeout=max(start + patience - time.monotonic(), 0.1),
+                    interval=0.05,
+                )
 
-    @contextmanager
-    def _fault(self, kind: Kind, node: str, program: str = "") -> Iterator[None]:
-        with ExitStack() as stack:
-            if kind in OF_A_PROGRAM and not program:
+    def _served(self) -> bool:
+        return all(
+            self._sight.holder(one, sole=False) and self._sight.serves(one)
+            for one in self._contestants
+        )
+
+    def _faults(self, case: Case, victim: str) -> Iterator[AbstractContextManager[None]]:
+        if case.all_at_once:
+            for kind in case.amid:
+                yield passing.happening(self._lab, Fault(kind))
+        for node in self._struck(case, victim):
+            if case.kind in OF_A_PROGRAM and not case.program:
                 for one in self._contestants:
-                    stack.enter_context(one.struck(kind, node))
+                    yield one.struck(case.kind, node)
             else:
-                for host in self._hosts(node, program):
-                    stack.enter_context(passing.happening(self._lab, Fault(kind, host, program)))
-            yield
+                yield passing.happening(self._lab, Fault(case.kind, node, case.program))
 
-    def _hosts(self, node: str, program: str) -> tuple[str, ...]:
+    def _struck(self, case: Case, victim: str) -> Iterable[str]:
         """Where the fault is: on the holder; a program that serves all nodes, wherever it runs."""
-        if program not in EVERYWHERE:
-            return (node,)
-        names = (host.name for host in self._lab.topology.nodes)
-        return tuple(n for n in names if processes.running(self._lab.paths, n, program))
+        nodes = self._lab.topology.nodes
+        if case.all_at_once:
+            return [node.name for node in nodes if node.role is Role.GATEWAY]
+        if case.program not in EVERYWHERE:
+            return [victim]
+        names = [node.name for node in nodes]
+        return [n for n in names if processes.running(self._lab.paths, n, case.program)]

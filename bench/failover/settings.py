@@ -32,24 +32,32 @@ PROGRAMS = ("outgate-vip", "outgate-agent", "outgate-controller")
 EVERYWHERE = ("outgate-controller",)
 """Those that serve all nodes: killed or stopped wherever they run, not on the holder alone."""
 
+OF_THE_API = (Kind.API_STOPPED, Kind.API_HUNG)
+"""Amid which another fault may come: they have no node."""
+
+ALL = "@all"
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A fault that is measured, and those that are there already when it comes.
+    """A fault that is measured, and those of the API server that are there already when it comes.
 
-    program: whose process is killed or stopped; "" for the one that holds addresses, of each
-    contestant.
+    These last for all rounds. program: whose process is killed or stopped; "" for the one that
+    holds addresses, of each contestant. all_at_once: of all gateway nodes, which are back at once,
+    and the API server with them.
     """
 
     kind: Kind
     amid: tuple[Kind, ...] = ()
     program: str = ""
+    all_at_once: bool = False
 
     @property
     def name(self) -> str:
         """As it is asked for: what comes last is measured."""
         name = "+".join(kind.value for kind in (*self.amid, self.kind))
-        return f"{name}:{self.program}" if self.program else name
+        name += f":{self.program}" if self.program else ""
+        return name + ALL if self.all_at_once else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +84,19 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _case(text: str) -> Case:
-    """`stopped`, `api-stopped+cut-off`, `stopped:outgate-agent`."""
+    """`stopped`, `api-stopped+cut-off`, `stopped:outgate-agent`, `cut-off@all`."""
     possible = {kind.value: kind for kind in POSSIBLE}
-    names, _, program = text.partition(":")
+    names, _, program = text.removesuffix(ALL).partition(":")
     _known("FAULTS", names.split("+"), possible)
     *amid, kind = (possible[name] for name in names.split("+"))
+    if set(amid) - set(OF_THE_API):
+        few = " or ".join(one.value for one in OF_THE_API)
+        raise ValueError(f"OUTGATE_FAILOVER_FAULTS: {text}: amid {few} only")
     if program:
         _known("FAULTS", [program], PROGRAMS)
         if kind not in OF_A_PROGRAM:
             raise ValueError(f"OUTGATE_FAILOVER_FAULTS: {text}: {kind.value} is of no program")
-    return Case(kind, tuple(amid), program)
+    return Case(kind, tuple(amid), program, text.endswith(ALL))
 
 
 def _words(environment: Mapping[str, str], name: str, default: Iterable[str]) -> list[str]:

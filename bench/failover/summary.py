@@ -21,11 +21,14 @@ def _figures(id_: str, rounds: Sequence[Outcome], *, ours: bool, fault: str) -> 
     timed = ours and fault == CUT_OFF
     unserved = [one.unserved * 1e3 for one in rounds]
     arp = [one.arp * 1e3 for one in rounds]
+    afterwards = [one.afterwards * 1e3 for one in rounds]
     one_only = 1.0 if ours else None
     yield Figure(f"{id_}-p50", percentile(unserved, 50), "ms", P50 if timed else None)
     yield Figure(f"{id_}-p99", percentile(unserved, 99), "ms", P99 if timed else None)
     yield Figure(f"{id_}-arp-p50", percentile(arp, 50), "ms")
     yield Figure(f"{id_}-arp-p99", percentile(arp, 99), "ms")
+    yield Figure(f"{id_}-after-p50", percentile(afterwards, 50), "ms")
+    yield Figure(f"{id_}-after-p99", percentile(afterwards, 99), "ms")
     yield Figure(f"{id_}-answer", max(one.answered.most for one in rounds), "MACs", one_only)
     together = max(one.answered.seconds for one in rounds)
     yield Figure(f"{id_}-together", together * 1e3, "ms")

@@ -29,12 +29,22 @@ def test_a_program_is_named_behind_the_fault_of_it() -> None:
     assert case.name == "api-stopped+stopped:outgate-agent"
 
 
+def test_a_fault_of_all_is_named_so() -> None:
+    chosen = from_environment({"OUTGATE_FAILOVER_FAULTS": "cut-off@all,api-stopped+killed@all"})
+    cut, killed = chosen.faults
+    assert cut == Case(Kind.CUT_OFF, all_at_once=True)
+    assert killed == Case(Kind.KILLED, (Kind.API_STOPPED,), all_at_once=True)
+    assert [case.name for case in chosen.faults] == ["cut-off@all", "api-stopped+killed@all"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("ROUNDS", "0"),
         ("FAULTS", "flood"),
         ("FAULTS", "deaf+flood"),
+        ("FAULTS", "deaf+cut-off"),
+        ("FAULTS", "flood@all"),
         ("FAULTS", "killed:init"),
         ("FAULTS", "deaf:outgate-agent"),
         ("SYSTEMS", "outgate,carp"),

@@ -6,7 +6,7 @@ from bench.failover.summary import figures
 from bench.failover.watch import Answer, Span, Together, Track
 
 ONE = Together(1, 0.0)
-GOOD = Outcome(0.3, 0.3, True, ONE, ONE, 1, 0, 100, 0.01)
+GOOD = Outcome(0.3, 0.3, 0.0, True, ONE, ONE, 1, 0, 100, 0.01)
 
 
 def test_only_ours_has_goals_and_the_time_only_where_a_node_is_cut_off() -> None:
@@ -55,7 +55,7 @@ def test_an_outcome_tells_the_fault_from_what_comes_after_it() -> None:
     arp = Track(sent, [Answer(0.0, 0, 1), Answer(3.0, 3, 2), Answer(4.0, 4, 1), Answer(4.0, 4, 2)])
     data = Track(sent, [Answer(0.0, 0, 9)], [Answer(0.0, 0, 9), Answer(5.0, 5, 8)])
     told = outcome(Tracks(arp, data), Span(0.0, 4.0), Span(4.0, 6.0), address=9)
-    assert (told.arp, told.unserved) == (2.0, 3.0)
+    assert (told.arp, told.unserved, told.afterwards) == (2.0, 3.0, 2.0)
     assert (told.answered.most, told.healed.most) == (1, 2)
     assert not told.served
     assert (told.wrong, told.probes) == (1, 2)
