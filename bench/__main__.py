@@ -5,6 +5,7 @@ import os
 import click
 
 from bench import ROOT, report
+from bench.environment import BadSetting
 from bench.netns import OutOfTime, bounded
 from bench.registry import BENCHMARKS
 
@@ -27,6 +28,8 @@ def main(name: str) -> None:
     try:
         with bounded(known[name].seconds):
             figures = known[name].run()
+    except BadSetting as error:
+        raise click.UsageError(str(error)) from error
     except OutOfTime as error:
         raise click.ClickException(f"{name}: {error}") from error
     report.show(name, figures)

@@ -1,11 +1,11 @@
 """50,000 flows of two pods, and the address that they leave by moves as planned."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import environment
 from bench.failover.bare import cluster
 from bench.failover.outgate import OutgateCluster
 from bench.failover.sight import Sight, watched
@@ -46,7 +46,7 @@ class Moved:
 
 def run() -> tuple[Figure, ...]:
     """Planned moves, each in a lab of its own: a kernel keeps a round's flows for two minutes."""
-    count = int(os.environ.get("OUTGATE_HAND_OVER_ROUNDS", ROUNDS))
+    count = environment.rounds("HAND_OVER", ROUNDS)
     return tuple(figures([_round() for _ in range(count)]))
 
 

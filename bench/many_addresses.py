@@ -1,7 +1,6 @@
 """A node that holds 1,000 addresses is cut off: until the last one is answered for, and by whom."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from bench import environment
 from bench.failover.bare import cluster
 from bench.failover.outgate import GATEWAY, gateway, policy
 from bench.failover.sweep import Sweep, Taken
@@ -51,7 +51,7 @@ class Round:
 
 def run() -> tuple[Figure, ...]:
     """Each round, all addresses are brought to the first gateway node, which is cut off."""
-    count = int(os.environ.get("OUTGATE_MANY_ROUNDS", ROUNDS))
+    count = environment.rounds("MANY", ROUNDS)
     with cluster(Options(name=LAB, nodes=NODES, gateways=GATEWAYS)) as lab:
         source = _widen(lab)
         sweep = Sweep(lab.paths.netns(ROUTER), source=source)

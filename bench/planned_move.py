@@ -3,12 +3,12 @@
 200 TCP flows of two pods, half of them pushed by the server; beside them the 10 ms probe.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench import environment
 from bench.failover import watch
 from bench.failover.bare import cluster
 from bench.failover.outgate import OutgateCluster
@@ -56,7 +56,7 @@ class Move:
 
 def run() -> tuple[Figure, ...]:
     """Planned moves, then crashes, to and fro."""
-    count = int(os.environ.get("OUTGATE_MOVE_ROUNDS", ROUNDS))
+    count = environment.rounds("MOVE", ROUNDS)
     with cluster(Options(name=LAB)) as lab:
         outgate = OutgateCluster(lab, report=print, pods=PODS)
         with watched(lab, [outgate]) as sight:

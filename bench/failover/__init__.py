@@ -10,7 +10,7 @@ from bench.failover.bare import cluster, segment
 from bench.failover.contestant import Contestant
 from bench.failover.keepalived import DEFAULTS, TUNED, Keepalived
 from bench.failover.outgate import OutgateCluster
-from bench.failover.rounds import Outcome, Rounds
+from bench.failover.rounds import ALONE, BENCH, Outcome, Rounds
 from bench.failover.settings import Settings, from_environment
 from bench.failover.sight import watched
 from bench.failover.summary import figures
@@ -33,7 +33,8 @@ def measure(lab: Lab, wanted: Settings) -> dict[str, dict[str, list[Outcome]]]:
     outcomes: dict[str, dict[str, list[Outcome]]] = {}
     systems = contestants(lab, wanted.systems)
     with watched(lab, systems) as sight:
-        rounds = Rounds(lab, systems, sight)
+        pace = ALONE if wanted.systems == ("outgate",) else BENCH
+        rounds = Rounds(lab, systems, sight, pace=pace)
         for case in wanted.faults:
             by_name = outcomes[case.name] = {}
             with rounds.amid(case):

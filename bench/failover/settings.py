@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from bench.environment import BadSetting, rounds
 from outgate.lab.passing import Kind
 
 ROUNDS = 30  # issue 5, Show: each fault at least 30 times
@@ -72,15 +73,13 @@ class Settings:
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """`ROUNDS`, `FAULTS` and `SYSTEMS` (separated by commas), each behind `OUTGATE_FAILOVER_`.
 
-    ValueError for what there is not.
+    Raises BadSetting for what there is not.
     """
-    rounds = int(environment.get("OUTGATE_FAILOVER_ROUNDS", ROUNDS))
+    count = rounds("FAILOVER", ROUNDS, environment=environment)
     faults = _words(environment, "FAULTS", [kind.value for kind in FAULTS])
     systems = _words(environment, "SYSTEMS", SYSTEMS)
-    if rounds < 1:
-        raise ValueError(f"OUTGATE_FAILOVER_ROUNDS must be at least 1, not {rounds}")
     _known("SYSTEMS", systems, SYSTEMS)
-    return Settings(rounds, tuple(_case(fault) for fault in faults), tuple(systems))
+    return Settings(count, tuple(_case(fault) for fault in faults), tuple(systems))
 
 
 def _case(text: str) -> Case:
@@ -91,11 +90,11 @@ def _case(text: str) -> Case:
     *amid, kind = (possible[name] for name in names.split("+"))
     if set(amid) - set(OF_THE_API):
         few = " or ".join(one.value for one in OF_THE_API)
-        raise ValueError(f"OUTGATE_FAILOVER_FAULTS: {text}: amid {few} only")
+        raise BadSetting(f"OUTGATE_FAILOVER_FAULTS: {text}: amid {few} only")
     if program:
         _known("FAULTS", [program], PROGRAMS)
         if kind not in OF_A_PROGRAM:
-            raise ValueError(f"OUTGATE_FAILOVER_FAULTS: {text}: {kind.value} is of no program")
+            raise BadSetting(f"OUTGATE_FAILOVER_FAULTS: {text}: {kind.value} is of no program")
     return Case(kind, tuple(amid), program, text.endswith(ALL))
 
 
@@ -107,6 +106,7 @@ def _words(environment: Mapping[str, str], name: str, default: Iterable[str]) ->
 def _known(name: str, given: list[str], known: Collection[str]) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(
-            f"OUTGATE_FAILOVER_{name}: no {', '.join(unknown)}; there are {', '.join(known)}"
+        raise BadSetting(
+            f"OUTGATE_FAILOVER_{name}: no {', '.join(map(repr, unknown))}; there are "
+            f"{', '.join(known)}"
         )
