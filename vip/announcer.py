@@ -4,7 +4,7 @@ An address that is taken is announced in a short train, then slowly for ever; on
 never announced again. It does not send (`outgate.vip.wire`) and does not know what the time is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from outgate.api.view import IPAddress
@@ -58,11 +58,11 @@ class Announcer:
                 kept[holding] = Announcement(now, mac, 0, now + TRAIN[0], 0)
         return replace(self, announcements=kept)
 
-    def again(self, address: IPAddress) -> "Announcer":
-        """The address's train starts anew: somebody has not heard it."""
+    def again(self, addresses: Collection[IPAddress]) -> "Announcer":
+        """The addresses' train starts anew: somebody has not heard it."""
         after = {
             holding: replace(known, step=0, due=float("-inf"))
-            if holding.address == address
+            if holding.address in addresses
             else known
             for holding, known in self.announcements.items()
         }

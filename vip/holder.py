@@ -109,9 +109,9 @@ class Holder:
             self._wish = wish
             self._due = float("-inf")
 
-    def announce(self, address: IPAddress) -> None:
-        """Say again that it is here, at once and in a train."""
-        self._announcer = self._announcer.again(address)
+    def announce(self, addresses: Collection[IPAddress]) -> None:
+        """Say again that they are here, at once and in a train."""
+        self._announcer = self._announcer.again(addresses)
         self._quiet = float("-inf")
 
     def turn(self, *, now: float) -> None:

@@ -69,7 +69,9 @@ member's address is taken without its Lease, if all who are heard agree, its tim
 nobody has answered a probe of this very moment; one node after the other, by rank. While a node
 holds so, it asks the segment each interval whether still nobody else answers. If somebody does, it
 lets go. So both sides of a parted segment may be served; when it heals, one heartbeat, or one such
-question, ends it: the higher epoch stays, of equal ones the greater name.
+question, ends it: whom the others have deposed gives way; where the Leases say nothing, the higher
+epoch stays, of equal ones the greater name. Who stays says anew where its addresses are, for hosts
+may have asked in that moment, and believed the other.
 
 Consistency does neither. There the Lease is the only right to what a silent member had: a lone node
 that sees the API server, and two that see only each other, could not both be right. A holder keeps

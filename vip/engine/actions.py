@@ -101,9 +101,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Say on the segment that the address is here: a defence, or a repeated announcement."""
+    """Say on the segment that the addresses are here: a defence, or a repeated announcement."""
 
-    address: IPAddress
+    addresses: frozenset[IPAddress]
+
+
+@dataclass(frozen=True, slots=True)
+class TellAgain:
+    """A member is back that was not heard: nodes that could not be told of claims may be, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,7 @@ Action = (
     | Prepare
     | Probe
     | Announce
+    | TellAgain
     | CheckReturnPath
     | ReadLeases
     | WriteLease

@@ -7,7 +7,7 @@ each event is in `outgate.vip.engine.invariants`.
 
 from collections.abc import Iterable
 
-from outgate.vip.engine.actions import Action, SendAck
+from outgate.vip.engine.actions import Action, SendAck, TellAgain
 from outgate.vip.engine.events import (
     AckHeard,
     Adopted,
@@ -116,12 +116,16 @@ class Engine:
         known = self.peers.by_node.get(heartbeat.node)
         before = None if known is None else known.word
         was_silent = known is None or self.peers.silent(known, now=now)
+        mute = known is not None and not self.peers.speaks(known, now=now)
         # Two who have found each other again each wait for the other's word that it hears.
-        self._voice.urgent |= known is not None and not self.peers.speaks(known, now=now)
-        granted = NEVER if known is None else known.granted
+        self._voice.urgent |= mute
+        granted, heard = (NEVER, NEVER) if known is None else (known.granted, known.heard)
         peer = self.peers.hear(heartbeat, now=now)
         if peer is None:
             return
+        back = mute or (was_silent and not self.peers.silent(peer, now=now))
+        if back:
+            actions.append(TellAgain())
         for gateway, group in self.groups.items():
             say = heartbeat.says.get(gateway)
             old = None if before is None else before.says.get(gateway)
@@ -139,6 +143,8 @@ class Engine:
                 self._turn(group, now, actions)
             elif peer.granted > granted or now >= group.holds.wake():
                 self._keep(group, now, actions)
+            if back and old is not None and say is not None and self.node not in say.out:
+                actions += self._segment.healed(group, known=old.epoch, away=now - heard)
         if (
             not (self._voice.changed or self._voice.urgent)
             # Who wants something soon holds it, by what is acknowledged now.

@@ -256,11 +256,26 @@ class Group:
         for peer in self.speaking:
             say = self.say_of(peer)
             if say is not None and self.holds.epochs:
-                lost = self.holds.superseded(say, peer.node)
+                lost = self._superseded(peer, say)
                 yield from self.holds.release(lost, why="superseded", to=peer.node)
         outside = self.holds.epochs.keys() - self.membership.addresses
         yield from self.holds.release(outside, why="unused")
         yield from self.holds.keep(self.weigh(), self.others, peers=self.peers, now=now)
+
+    def _superseded(self, peer: Peer, say: Say) -> frozenset[IPAddress]:
+        """What is the peer's, of what we hold. Mostly none: a segment was parted, and has healed.
+
+        Whoever is out by its Lease, and hears so, has only guessed, by whatever epoch. Where the
+        Leases don't tell the two apart, the epochs do.
+        """
+        out, we_out = self.roster.out(peer.node) is not None, self.node in say.out
+        lost = self.holds.superseded(say, peer.node)
+        if out and not we_out:
+            return lost & self.holds.doubtful()
+        if we_out and not out:
+            theirs = frozenset[IPAddress]().union(*(claim.addresses for claim in say.claims))
+            return lost | theirs & self.holds.doubtful()
+        return lost
 
     def gone(self, *, now: float) -> tuple[rights.Gone, ...]:
         """The silent members, and when each one's addresses have lapsed."""

@@ -61,10 +61,23 @@ class Segment:
             elif address not in group.holds.doubtful():
                 yield from self._takings[gateway].defend(address, mac, now=now)
 
+    def healed(self, group: Group, *, known: int, away: float) -> Iterator[Announce]:
+        """Says anew where our addresses are, for a member is back that may have had them, too.
+
+        known: the epoch up to which it knew of claims. away: seconds; soon it may have taken
+        anything. Until it hears of us it answers for what it had, and whoever asks in that moment
+        goes by that: Linux believes no other answer for a second (`locktime`), but an announcement
+        at once.
+        """
+        long = away >= group.settings.api_patience
+        ours = frozenset(a for a, epoch in group.holds.epochs.items() if long or epoch > known)
+        if ours:
+            yield Announce(ours)
+
     def returned(self, address: IPAddress, *, came: bool) -> Iterator[Action]:
         """Whether packets to an address that was taken come here; if not, it is said again."""
         for gateway, group in self._groups.items():
             if address in group.holds.epochs:
                 yield Report(gateway, "ReturnPathWorks" if came else "ReturnPathFailed", address)
                 if not came:
-                    yield Announce(address)
+                    yield Announce(frozenset({address}))

@@ -184,7 +184,7 @@ class Taking:
         g = self._group
         if now >= self._defended.get(address, NEVER) + g.settings.defend:
             self._defended[address] = now
-            yield Announce(address)
+            yield Announce(frozenset({address}))
             yield Report(g.gateway, "Conflict", address, mac)
 
     def _may_want(self, now: float) -> bool:

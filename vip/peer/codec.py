@@ -120,6 +120,10 @@ class PeerCodec:
                 sent += self._to((node,), Kind.MOVED, message)
         return sent
 
+    def again(self, *, now: float) -> None:
+        """Who could not be told of what moved may be within reach now. `due` says it."""
+        self._moves.again(now=now)
+
     def boot_of(self, node: str) -> int:
         """The boot of a node that has said hello to this one; 0 of others."""
         session = self._sessions.get(node)

@@ -1,8 +1,9 @@
 """Who has yet to learn what moved here: said again until acknowledged, then now and then. Pure.
 
 News go to all nodes at once, and again, with growing gaps, to those that haven't acknowledged;
-not for ever. Each `REFRESH`, round the ring, each node is told all that is held here, unless it
-has acknowledged just that: then a hello shows whether it has restarted since, and forgotten.
+not for ever, but anew when the network seems to have healed. Each `REFRESH`, round the ring, each
+node is told all that is held here, unless it has acknowledged just that: then a hello shows whether
+it has restarted since, and forgotten.
 """
 
 from collections import deque
@@ -63,6 +64,11 @@ class _Round:
         self._queue.extend(sorted(self.waiting))
         return None
 
+    def again(self, now: float) -> None:
+        """As if it had just begun, to those that wait."""
+        self._attempts, self._due = 0, now
+        self._queue = deque(sorted(self.waiting))
+
 
 class Moves:
     """What this node has to tell all others of what it holds."""
@@ -73,6 +79,7 @@ class Moves:
         self._rounds: list[_Round] = []
         self._whole: Message | None = None
         self._knows: dict[str, int] = {}
+        self._missed: set[str] = set()
         self._visit = FOREVER
         self._pause = NEVER
 
@@ -80,6 +87,7 @@ class Moves:
         """All other nodes of the mesh. Who is new is told everything soon."""
         nodes = frozenset(nodes)
         new = nodes - self._nodes
+        self._missed &= nodes
         for node in self._nodes - nodes:
             self._knows.pop(node, None)
             for turn in self._rounds:
@@ -106,6 +114,15 @@ class Moves:
                 turn.waiting.discard(node)
         if self._whole is not None and self._whole.number == number:
             self._knows[node] = number
+            self._missed.discard(node)
+
+    def again(self, *, now: float) -> None:
+        """Who could not be told may be within reach now."""
+        for turn in self._rounds:
+            turn.again(now)
+        if self._whole is not None and self._missed:
+            self._rounds.append(_Round(self._whole, self._missed, now))
+            self._missed.clear()
 
     def restarted(self, node: str, *, now: float) -> None:
         """The node's process is another than was thought: it may have forgotten everything."""
@@ -126,6 +143,9 @@ class Moves:
         for turn in self._rounds:
             while len(found) < BURST and (node := turn.next(now)) is not None:
                 found.append((node, turn.message))
+        for turn in self._rounds:
+            if turn.over:
+                self._missed |= turn.waiting
         self._rounds = [turn for turn in self._rounds if not turn.over]
         while len(found) < BURST and self._visit <= now and self._ring:
             self._visit = max(self._visit + self._step(), now - REFRESH)

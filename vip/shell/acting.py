@@ -120,8 +120,12 @@ class Acting:
         match action:
             case act.Prepare():
                 self._prepare(action, now)
-            case act.Announce(address):
-                self._edges.lan.announce(address)
+            case act.Announce(addresses):
+                self._edges.lan.announce(addresses)
+            case act.TellAgain():
+                if self._here.codec is not None:
+                    self._here.codec.again(now=now)
+                    self._edges.voice.send(self._here.codec.due(now=now))
             case act.Report():
                 self._chronicle.reported(action, now=now)
             case act.ReadyToRestart(until):

@@ -1,6 +1,6 @@
 """What the driver asks of its edges; each has a fake in the tests."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +22,8 @@ class Lan(Protocol):
     ) -> None:
         """From the next turn on exactly these."""
 
-    def announce(self, address: IPAddress) -> None:
-        """Say again, from the next turn on, that it is here."""
+    def announce(self, addresses: Collection[IPAddress]) -> None:
+        """Say again, from the next turn on, that they are here."""
 
     def turn(self, *, now: float) -> None:
         """Acts on whatever is due."""

@@ -72,7 +72,7 @@ def test_what_could_not_be_sent_is_tried_again_at_the_same_place() -> None:
 def test_asked_to_say_it_again_the_train_starts_anew_at_once_and_only_that_one() -> None:
     announcer, _ = play(Announcer().holding({V4: MAC, V6: MAC}, now=0.0), until=5.0)
     sent = announcer.announcements[V4].sent
-    announcer = announcer.again(V4.address)
+    announcer = announcer.again({V4.address})
     assert announcer.due(now=5.0) == (V4,)
     announcer, times = play(announcer.announced([V4], now=5.0), until=8.0)
     assert [round(time, 3) for time in times] == [round(5.0 + gap, 3) for gap in TRAIN[1:]]
@@ -81,7 +81,7 @@ def test_asked_to_say_it_again_the_train_starts_anew_at_once_and_only_that_one()
 
 
 def test_what_is_not_held_can_not_be_said_again() -> None:
-    assert Announcer().holding({V6: MAC}, now=0.0).again(V4.address).due(now=0.0) == (V6,)
+    assert Announcer().holding({V6: MAC}, now=0.0).again({V4.address}).due(now=0.0) == (V6,)
 
 
 @given(st.lists(st.tuples(st.sampled_from([V4, V6]), st.booleans()), max_size=30))

@@ -221,7 +221,7 @@ def test_an_address_is_announced_again_when_somebody_asks_for_it(lan: FakeLan) -
     hold(holding, VIP)
     holding.turn(now=0.0)
     lan.log.clear()
-    holding.announce(ip_address(VIP))
+    holding.announce({ip_address(VIP)})
     assert holding.next_turn() <= 0.01
     holding.turn(now=0.01)
     assert lan.log == [f"announce {VIP} eth0 {MAC}"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sim.cluster import ADDRESSES, GATEWAY, Cluster
@@ -328,11 +329,41 @@ def test_a_conflict_while_holding_is_answered_once_in_a_while_and_reported() -> 
     for _ in range(5):
         node.happen(ConflictSeen(ADDRESSES[0], "02:00:00:00:00:99"))
         made.world.run(made.world.now + 0.1)
-    assert said.count(Announce(ADDRESSES[0])) == 1
+    assert said.count(Announce(frozenset({ADDRESSES[0]}))) == 1
     assert said.count(Report(GATEWAY, "Conflict", ADDRESSES[0], "02:00:00:00:00:99")) == 1
     made.world.run(made.world.now + DEFAULTS.defend * 1.1)
     node.happen(ConflictSeen(ADDRESSES[0], "02:00:00:00:00:99"))
-    assert said.count(Announce(ADDRESSES[0])) == 2
+    assert said.count(Announce(frozenset({ADDRESSES[0]}))) == 2
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.9, 2.0])
+def test_after_a_cut_only_the_node_that_was_off_lets_go_and_the_others_say_what_is_theirs(
+    seconds: float,
+) -> None:
+    made = cluster()
+    (away,), before = made.holders(ADDRESSES[0]), made.held()
+    cut(made, away)
+    made.world.run(made.world.now + seconds)
+    ours = {address: set(names) - {away} for address, names in made.held().items()}
+    said: list[tuple[str, object]] = []
+    released: list[str] = []
+
+    def see(name: str, action: object) -> None:
+        if isinstance(action, Announce):
+            said.extend((name, address) for address in action.addresses)
+        elif isinstance(action, Release):
+            released.append(name)
+
+    for name, node in made.nodes.items():
+        node.seen = partial(see, name)
+    heal(made)
+    made.world.run(made.world.now + 1.0)
+    assert {address: set(names) for address, names in made.held().items()} == ours
+    assert set(released) == {away}
+    assert away not in {name for name, _ in said}
+    for address, names in ours.items():
+        if before[address] == [away]:
+            assert {(name, address) for name in names} <= set(said)
 
 
 def test_at_rest_a_node_asks_the_api_server_less_than_once_a_second() -> None:

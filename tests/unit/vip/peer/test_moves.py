@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import pytest
 from unit.vip.peer.talk import Talk, addresses
 
 from outgate.vip.engine.words import Claim
@@ -73,6 +74,22 @@ def test_who_missed_it_all_learns_within_a_refresh() -> None:
     talk.lost = lambda _from, _to, _data: False
     talk.due(REFRESH)
     assert talk.moves("b") == [MORE]
+
+
+@pytest.mark.parametrize("seconds", [1.0, REFRESH - 5], ids=["tried still", "given up"])
+def test_who_missed_it_learns_at_once_when_the_network_seems_to_have_healed(seconds: float) -> None:
+    talk = Talk("a", "b", "c")
+    talk.greet()
+    talk.lost = lambda _from, to, _data: to == "b"
+    talk.codecs["a"].moved(CLAIMS, CLAIMS, now=talk.now)
+    talk.due(seconds / 2)
+    talk.codecs["a"].moved(MORE, NEWS, now=talk.now)
+    talk.due(seconds / 2)
+    talk.lost = lambda _from, _to, _data: False
+    talk.codecs["a"].again(now=talk.now)
+    talk.due(0.0)
+    assert {claim for moved in talk.moves("b") for claim in moved["g"]} == set(MORE["g"])
+    assert len(talk.moves("c")) == 2
 
 
 def test_who_restarts_learns_within_a_refresh() -> None:

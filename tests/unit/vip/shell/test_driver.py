@@ -407,6 +407,28 @@ def test_what_is_held_without_certainty_is_told_while_it_is(pair: World) -> None
     assert not any(trouble.what == "Failsafe" for some in told for trouble in some)
 
 
+def test_when_a_member_is_heard_again_all_learn_at_once_where_the_addresses_are() -> None:
+    world = World("a", "b", "c")
+    for name in ("a", "b"):
+        world.nodes[name].told(group(VIP))
+    world.nodes["c"].told(ids=[VIP])
+    world.run(15.0)
+    (first,) = world.holders(VIP)
+    (second,) = {"a", "b"} - {first}
+    world.nodes[first].runs, world.cut = False, {"c"}
+    world.run(9.0)  # until whoever can't be told is given up
+    assert world.holders(VIP) == [second]
+    assert world.nodes["c"].report().heard[0].node == first
+    world.nodes[second].lan.log.clear()
+    world.nodes[first].start()
+    world.nodes[first].told(group(VIP))
+    world.cut = set()
+    world.run(0.3)
+    assert [one.node for one in world.nodes["c"].report().heard] == [second]
+    mac = world.nodes[second].mac
+    assert world.nodes[second].lan.log[:1] == [f"announce {VIP} eth0 {mac}"]
+
+
 def test_heartbeats_and_answers_about_leases_are_counted_not_oftener_than_is_looked(
     pair: World,
 ) -> None:
