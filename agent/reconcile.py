@@ -195,7 +195,7 @@ class Reconciler:
         self._wakeup.ask_on(stop, name=self.name)
         self._wakeup.ask()
         while not stop.is_set():
-            asked = self._wait(self._pace.backoff.wait(self._failures) or self._pace.drift)
+            asked = self._wait(self.pause())
             if asked:
                 stop.wait(self._pace.gather(self._took))
             if stop.is_set():
@@ -206,6 +206,11 @@ class Reconciler:
                 self._took = self._clock() - began
             if self._clock() >= self._check_due:
                 self.check()
+
+    def pause(self) -> float:
+        """Seconds until there is something to do, if nothing happens until then."""
+        wait = self._pace.backoff.wait(self._failures)
+        return wait or max(0.0, self._check_due - self._clock())
 
     def _wait(self, most: float) -> bool:
         """Until there is something to do, at most so many seconds; whether there is."""

@@ -423,6 +423,18 @@ def test_after_a_long_pass_as_much_time_goes_by_but_not_long(took: float, pause:
     assert Pace(coalesce=0.005, rest=0.2).gather(took) == pause
 
 
+def test_a_pass_does_not_put_off_the_next_look_for_drift() -> None:
+    node = Node()
+    node.reconciler.step()
+    node.reconciler.check()
+    assert node.reconciler.pause() == Pace().drift
+    node.now += 2.0
+    node.reconciler.step()
+    assert node.reconciler.pause() == Pace().drift - 2.0
+    node.now += 2.0
+    assert node.reconciler.pause() == 0.0
+
+
 def test_before_the_first_pass_nothing_has_drifted() -> None:
     node = Node()
     node.reconciler.check()
