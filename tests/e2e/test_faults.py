@@ -178,7 +178,8 @@ def test_when_all_are_struck_and_all_are_back_one_of_them_serves(seen: Seen, cas
             assert told.healed.seconds <= HEARTBEAT + starved
             if case.kind is Kind.CUT_OFF:
                 assert told.afterwards <= ANEW + starved
-        assert seen.epoch() > before
+        # Of nodes that are cut off, the holder holds on, and the other may not take it, or may.
+        assert case.kind is Kind.CUT_OFF or seen.epoch() > before
 
 
 def test_an_api_server_that_is_away_for_minutes_moves_nothing_and_a_dead_node_is_replaced(
