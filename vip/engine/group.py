@@ -268,13 +268,15 @@ class Group:
         Whoever is out by its Lease, and hears so, has only guessed, by whatever epoch. Where the
         Leases don't tell the two apart, the epochs do.
         """
+        lost, doubtful = self.holds.superseded(say, peer.node), self.holds.doubtful()
+        if not lost and not doubtful:
+            return lost
         out, we_out = self.roster.out(peer.node) is not None, self.node in say.out
-        lost = self.holds.superseded(say, peer.node)
         if out and not we_out:
-            return lost & self.holds.doubtful()
+            return lost & doubtful
         if we_out and not out:
             theirs = frozenset[IPAddress]().union(*(claim.addresses for claim in say.claims))
-            return lost | theirs & self.holds.doubtful()
+            return lost | theirs & doubtful
         return lost
 
     def gone(self, *, now: float) -> tuple[rights.Gone, ...]:
