@@ -25,7 +25,7 @@ OUTSIDE_OTHER = {4: "203.0.113.20", 6: "2001:db8:cafe::20"}
 FAMILIES = (4, 6)
 NODES = ("gw1", "gw2", "w1")
 CLIENTS = tuple(f"client-{node}" for node in NODES)
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 60.0
 VIP, AGENT = "outgate-vip", "outgate-agent"
 LEASE = 0.25
 """Seconds that vip processes may wait for a CPU, in all of a test, and still hold addresses: by
