@@ -37,7 +37,7 @@ _ECHO = {ICMP: (ICMP_ID, 8, 0), ICMPV6: (ICMPV6_ID, 128, 129)}
 """The attribute with the identifier (type and code follow it); type of request and of reply."""
 
 _U16, _U32 = struct.Struct("!H"), struct.Struct("!I")
-_FAMILY = 4  # bytes before the attributes: struct nfgenmsg
+_ATTRIBUTES_AT = 4  # behind struct nfgenmsg
 
 # Windows are not checked: the entry has not seen by what factor the handshake scaled them. Without
 # the flags it goes by them unscaled: of a server that had used up its window, 0.8 MB were invalid,
@@ -87,14 +87,19 @@ def deletion(entry: Entry, sequence: int = 0) -> bytes:
 
 def removal(body: bytes, sequence: int = 0) -> tuple[int, bytes]:
     """The mark of an entry as a listing has it, and the message that removes it."""
-    found = dict(attributes(body[_FAMILY:]))
+    found = dict(attributes(body[_ATTRIBUTES_AT:]))
     (mark,) = _U32.unpack(found.get(MARK, bytes(_U32.size)))
-    family, original = bytes((body[0], 0, 0, 0)), attribute(TUPLE_ORIG | _NESTED, found[TUPLE_ORIG])
-    return mark, _message(DELETE, REQUEST, sequence, family + original)
+    original = attribute(TUPLE_ORIG | _NESTED, found[TUPLE_ORIG])
+    return mark, _message(DELETE, REQUEST, sequence, _nfgenmsg(body[0]) + original)
 
 
 def _family(entry: Entry) -> bytes:
-    return bytes((_FAMILIES[len(entry.source)], 0, 0, 0))
+    return _nfgenmsg(_FAMILIES[len(entry.source)])
+
+
+def _nfgenmsg(family: int) -> bytes:
+    """What stands before the attributes: the family, then a version and a resource of 0."""
+    return bytes((family, 0, 0, 0))
 
 
 def _original(entry: Entry) -> bytes:
@@ -151,7 +156,7 @@ def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
 
 def listing(mark: int, mask: int) -> bytes:
     """The body of a question for all entries of this mark under the mask, of both families."""
-    family = bytes((socket.AF_UNSPEC, 0, 0, 0))
+    family = _nfgenmsg(socket.AF_UNSPEC)
     return family + attribute(MARK, _U32.pack(mark)) + attribute(MARK_MASK, _U32.pack(mask))
 
 
@@ -227,7 +232,7 @@ _LAYOUTS = {int(socket.AF_INET): _layout(4), int(socket.AF_INET6): _layout(16)}
 
 def _found(payload: bytes) -> _Tuples | None:
     """Both tuples of any entry."""
-    found = dict(attributes(payload[4:]))
+    found = dict(attributes(payload[_ATTRIBUTES_AT:]))
     if TUPLE_ORIG not in found or TUPLE_REPLY not in found:
         return None
     original, reply = dict(attributes(found[TUPLE_ORIG])), dict(attributes(found[TUPLE_REPLY]))
@@ -245,7 +250,8 @@ def _found(payload: bytes) -> _Tuples | None:
     else:
         return None
     from_, to, reply_to, port = ports
-    return protocol, source, destination, from_, to, reply_source, bound, reply_to, port, 4
+    where = protocol, source, destination, from_, to, reply_source, bound, reply_to, port
+    return *where, _ATTRIBUTES_AT
 
 
 def _addresses(tuple_: Mapping[int, bytes]) -> tuple[bytes, bytes]:
