@@ -25,7 +25,7 @@ CONTROLLER = "outgate-controller"
 ROUNDS = 3
 PACE = Pace(watched=1.5, patience=30.0, after=1.5)
 LONGER = Pace(watched=4.0, patience=30.0, after=1.5)
-"""Until each of those that know of nobody has taken the address for itself."""
+"""So long that those that know of nobody may have taken the address for themselves."""
 
 AWAY = 120.0
 """Seconds without an API server: whatever has a term is over (Leases, the agents' heartbeats)."""
@@ -43,8 +43,7 @@ heartbeat is put right at once; by itself, Linux goes by it for a second."""
 
 ANEW = 3.0
 """Seconds without service, at most, where all had been off: two that hold may ask the segment twice
-before they hear each other, since the kernel asks for a lost neighbour once a second. Then both let
-go, and the address is taken anew."""
+before they hear each other. Then both let go, and the address is taken anew."""
 
 PARTED = (Kind.CUT_OFF, Kind.UNPLUGGED, Kind.DEAF, Kind.MUTE)
 """Faults in which the holder knows of nobody, and with `partition: Availability` holds on."""
