@@ -19,6 +19,7 @@ from outgate.lab import (
     nodeconfig,
     pki,
     processes,
+    realtime,
     wait,
 )
 from outgate.lab.api import Api, ApiUnavailable
@@ -154,6 +155,7 @@ def sweep(paths: Paths) -> None:
     for parent in (*(folder.parent for folder in disks), RUN_ROOT):
         with contextlib.suppress(OSError):  # other labs are in it, or it was never made
             parent.rmdir()
+    realtime.restore(names)
     left = remains(paths)
     if left:
         raise LabError(f"could not take away: {', '.join(left)}")
@@ -191,6 +193,7 @@ def _make(paths: Paths, options: Options, toolbox: Toolbox, clock: _Clock) -> No
     make_folder(paths.disks)
     paths.disks_link.symlink_to(paths.disks)
     paths.options.write_text(options.to_json())
+    realtime.allow()
     fabric.create(paths, options, shape)
     pki.issue(paths, shape)
     clock.done("networks and certificates")

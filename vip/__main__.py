@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from outgate.api.settings import SettingsWrong
 from outgate.daemon.log import LEVELS, configure
+from outgate.daemon.realtime import begin
 from outgate.vip import config
 from outgate.vip.announcer import REFRESH
 from outgate.vip.config import settings_from, timing_options
 from outgate.vip.protocol import SOCKET_PATH
+
+log = structlog.get_logger("outgate.vip")
 
 
 @click.command(context_settings={"auto_envvar_prefix": "OUTGATE_VIP"})
@@ -47,6 +51,12 @@ from outgate.vip.protocol import SOCKET_PATH
     show_default=True,
     help="Seconds between announcements once an address has settled.",
 )
+@click.option(
+    "--realtime/--no-realtime",
+    default=True,
+    show_default=True,
+    help="Run before all that is not real-time: who is late counts as dead.",
+)
 @timing_options
 @click.option(
     "--log-level",
@@ -63,6 +73,7 @@ def main(
     namespace: str,
     kubeconfig: str | None,
     refresh: float,
+    realtime: bool,
     log_level: str,
     **timings: Any,
 ) -> None:
@@ -81,7 +92,21 @@ def main(
 
     place = Place(socket=socket, port=port, keys=keys, namespace=namespace, kubeconfig=kubeconfig)
     with contextlib.closing(loop_of(place, settings, refresh=refresh, wall=_wall())) as loop:
+        if realtime:
+            _in_real_time()
         Supervisor([loop]).run()
+
+
+def _in_real_time() -> None:
+    try:
+        begin()
+    except OSError as error:
+        log.warning(
+            "not in real time: while the node is busy, addresses may lapse",
+            error=error.strerror,
+            needs="the capability SYS_NICE; and on cgroup v1, with a kernel that has "
+            "CONFIG_RT_GROUP_SCHED, sysctl kernel.sched_rt_runtime_us=-1",
+        )
 
 
 def _wall() -> float:

@@ -21,10 +21,9 @@ from pathlib import Path
 from bench.failover import frames
 from outgate.lab import netns
 
-PRIORITY = 1
-"""Of a real-time process: an instrument must not wait for what it measures. It takes some 5 % of a
-CPU. (Being nice would not help: the kernel weighs sessions against each other, sched(7).)
-"""
+PRIORITY = 2
+"""Of a real-time process, above `outgate-vip`, which is one, too: an instrument must not wait for
+what it measures. It takes some 5 % of a CPU."""
 
 INTERVAL = 0.01  # issue 5, Figures: a 10 ms probe
 RECORD = struct.Struct("=BBxxId16s")

@@ -13,7 +13,7 @@ from outgate.controller.watched import KINDS
 
 CAPABILITIES = {
     "agent": ["NET_ADMIN", "NET_RAW"],
-    "vip": ["NET_ADMIN", "NET_RAW"],
+    "vip": ["NET_ADMIN", "NET_RAW", "SYS_NICE"],
     "cleanup": ["NET_ADMIN"],
     "clean": [],
     "controller": [],
@@ -44,6 +44,12 @@ def test_a_container_has_no_more_than_it_needs(container: Container) -> None:
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
     if container.name not in ROOT_INSIDE:
         assert {**pod, **context}["runAsNonRoot"] is True
+
+
+def test_without_real_time_its_capability_is_not_asked_for() -> None:
+    vip = render({"vip.realtime": False}).containers()["vip"].body
+    assert "SYS_NICE" not in vip["securityContext"]["capabilities"]["add"]
+    assert {"name": "OUTGATE_VIP_REALTIME", "value": "false"} in vip["env"]
 
 
 def test_a_container_has_bounds(container: Container) -> None:

@@ -4,9 +4,13 @@ For each, in both families: the address is served again, by one MAC at a time, a
 with another source.
 """
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from subprocess import Popen
 
 import pytest
 from e2e.world import LEASE, NAMESPACE, World, selected
@@ -16,7 +20,7 @@ from bench.failover.rounds import Outcome, Pace, Rounds, outcome
 from bench.failover.settings import Case
 from bench.failover.sight import Sight, watched
 from bench.failover.watch import Span
-from outgate.lab import passing
+from outgate.lab import Lab, passing
 from outgate.lab.passing import Fault, Kind
 
 CLIENT = "client-w1"
@@ -29,6 +33,9 @@ LONGER = Pace(watched=4.0, patience=30.0, after=1.5)
 
 AWAY = 120.0
 """Seconds without an API server: whatever has a term is over (Leases, the agents' heartbeats)."""
+
+TAKEN = 10.0
+"""Seconds for which the nodes' CPUs are taken."""
 
 SETTLED = 20.0
 """Seconds after which all have met the API server again; an agent is silent after 15."""
@@ -119,6 +126,19 @@ class Seen:
         return tuple(outcome(told, span, span, address=int(address)) for address, told in tracks)
 
 
+@contextmanager
+def cpus_taken(lab: Lab) -> Iterator[None]:
+    """On each node, programs that never wait want all the CPUs that the machine has."""
+    with ExitStack() as stack:
+        for node in lab.topology.nodes:
+            for _ in range(os.cpu_count() or 1):
+                program = stack.enter_context(Popen([sys.executable, "-c", "while True: pass"]))
+                stack.callback(program.kill)
+                joins = lab.paths.cgroup("cpu", node.name) / "cgroup.procs"
+                joins.write_text(str(program.pid))
+        yield
+
+
 @pytest.fixture(scope="module")
 def seen(world: World) -> Iterator[Seen]:
     addresses = (ADDRESS, beside(ADDRESS, gateway="default", nodes=GATEWAY_NODES))
@@ -161,6 +181,16 @@ def test_no_node_was_asked_for_an_address_that_it_had_taken(seen: Seen) -> None:
     claimed = "outgate_vip_claimed_addresses_total"
     assert sum(one[claimed, "default", "crash"] for one in told) > 0
     assert [one[claimed, "default", "planned"] for one in told] == [0, 0]
+
+
+def test_nodes_whose_cpus_are_taken_keep_what_they_have(seen: Seen) -> None:
+    before = seen.holder(), seen.epoch()
+    with cpus_taken(seen.world.lab):
+        told = seen.meanwhile(TAKEN)
+    print(told)
+    assert (seen.holder(), seen.epoch()) == before
+    assert [one.arp for one in told] == [0, 0]
+    assert [one.moves for one in told] == [0, 0]
 
 
 @pytest.mark.parametrize("case", BACK, ids=lambda case: case.name)

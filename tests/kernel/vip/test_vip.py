@@ -4,6 +4,7 @@ There is no API server: they settle among themselves.
 """
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -70,6 +71,13 @@ def test_a_process_that_starts_with_a_clock_set_back_is_heard_by_the_others(
     start("a", clock=clock)
     # What it tells is 2 s old, which may be 20 heartbeats.
     eventually(lambda: second.numbers().heard > before + 40)
+
+
+def test_each_of_its_threads_runs_in_real_time(pair: dict[str, Vip]) -> None:
+    for vip in pair.values():
+        threads = [int(one.name) for one in Path(f"/proc/{vip.process.pid}/task").iterdir()]
+        assert len(threads) > 1
+        assert {os.sched_getscheduler(one) for one in threads} == {os.SCHED_RR}
 
 
 def test_the_next_process_knows_by_the_last_word_what_to_do(lan: Lan, start: Start) -> None:
