@@ -9,13 +9,13 @@ import socket
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 from outgate.agent.errors import FlowsRefused
 from outgate.agent.flows import Flow
 from outgate.agent.ports import Binding
 from outgate.api.view import IPAddress
 from outgate.daemon.closing import Closing
+from outgate.daemon.conntrack import tracked_flows
 
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _CT_GET = 1 << 8 | 1
@@ -44,8 +44,6 @@ FEW = 16
 MANY = 5_000
 """Entries from which on it is asked like that: to hear of fewer costs no more than it does."""
 
-COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
-
 TIMEOUT = 10.0
 """Seconds that the kernel may take to answer."""
 
@@ -70,7 +68,7 @@ class Conntrack(Closing):
         if sources is None:
             yield from self._flows(_every(socket.AF_UNSPEC), None)
             return
-        if _count() < MANY:
+        if tracked_flows(unknown=MANY) < MANY:
             wanted = frozenset(one.packed for one in sources)
             yield from self._flows(_every(socket.AF_UNSPEC), wanted)
             return
@@ -167,14 +165,6 @@ class Conntrack(Closing):
         if -code in (errno.ENOENT, errno.ESTALE):
             return False
         raise FlowsRefused(f"{op}: {errno.errorcode.get(-code, code)}")
-
-
-def _count() -> int:
-    """Entries of this thread's namespace, of both families."""
-    try:
-        return int(COUNT.read_text())
-    except OSError:
-        return MANY  # /proc/sys may be hidden: then in the way that is never slow
 
 
 def _every(family: int) -> bytes:

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from outgate.daemon.closing import Closing
+from outgate.daemon.conntrack import tracked_flows
 from outgate.daemon.netlink import NETFILTER, Netlink
 from outgate.vip.flows.ctnetlink import (
     GET,
@@ -27,7 +28,10 @@ from outgate.vip.flows.entries import LOCAL, Entry, Seen, Timeouts
 from outgate.vip.flows.errors import TableRefused
 
 FEW = 16
-"""Egress ids that the kernel is asked about one by one: each time it walks its table, 3 ms."""
+"""Egress ids that the kernel may be asked about one by one: each time it walks its table, 3 ms."""
+
+WALK = 300
+"""Entries that take as long to read as such a walk that finds none."""
 
 STEP = 64
 """Entries that are made or read before others have their turn: 1 to 2 ms."""
@@ -236,9 +240,20 @@ class Inserter(Closing):
         self._table.close()
 
 
+def apart(egress_ids: Collection[int]) -> bool:
+    """Whether to ask about one id after the other: what is wanted of all of them at once comes with
+    what is of other ids.
+
+    A walk takes the longer the more others want one: the kernel lets in one at a time, of all
+    network namespaces.
+    """
+    others = len(egress_ids) - 1
+    return others < FEW and tracked_flows(unknown=WALK * FEW) >= WALK * others
+
+
 def _questions(egress_ids: Collection[int], local: int) -> list[tuple[int, int]]:
     """Marks and masks to list by, such that the kernel's table is not walked too often."""
-    if len(egress_ids) > FEW:
+    if not apart(egress_ids):
         return [(local, LOCAL)]
     return [(id_ << 16 | local, _ID_MASK | LOCAL) for id_ in sorted(egress_ids)]
 

@@ -23,7 +23,7 @@ from outgate.vip.flows.entries import Seen, Timeouts
 from outgate.vip.flows.messages import Complete, Flows, Want, from_bytes, to_bytes
 from outgate.vip.flows.remapped import Changes
 from outgate.vip.flows.streams import Event, Lost, Received
-from outgate.vip.flows.table import FEW, FlowTable, Inserter, timeouts
+from outgate.vip.flows.table import FlowTable, Inserter, apart, timeouts
 from outgate.vip.flows.telling import Known, telling, unknown
 from outgate.vip.flows.watch import RemappedWatch
 from outgate.vip.shell.making import Making
@@ -66,13 +66,14 @@ class Line(Protocol):
 class Kernel:
     """The flow table of this thread's network namespace. The defaults are the real one.
 
-    flows: those of this node's pods, by egress ids.
+    flows: those of this node's pods, by egress ids. apart: whether those of one id after the other.
     """
 
     flows: Callable[[Collection[int]], Iterator[list[Seen]]] | None = None
     inserter: Callable[[], Inserter] = Inserter
     watch: Callable[[], Watch] = RemappedWatch
     timeouts: Callable[[], Timeouts] = timeouts
+    apart: Callable[[Collection[int]], bool] = apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ class Handover:
 
     def _payloads(self, ids: Ids, known: Known) -> Iterator[bytes]:
         """One id after the other, as long as the kernel's table is not walked too often for it."""
-        parts = [[id_] for id_ in sorted(ids)] if len(ids) <= FEW else [sorted(ids)]
+        parts = [[id_] for id_ in sorted(ids)] if self._kernel.apart(ids) else [sorted(ids)]
         for part in parts:
             yield from telling(self._flows(part), part, index=self._index(), known=known)
 

@@ -10,7 +10,7 @@ from kernel.harness import Namespace
 
 from outgate.vip.flows.entries import LOCAL, Entry, Seen, Timeouts, derive
 from outgate.vip.flows.records import ICMP, ICMPV6, TCP, UDP, FlowRecord
-from outgate.vip.flows.table import FEW, STEP, FlowTable, Inserter, Made, timeouts
+from outgate.vip.flows.table import STEP, WALK, FlowTable, Inserter, Made, timeouts
 from outgate.vip.flows.zone import zone
 
 pytestmark = pytest.mark.kernel
@@ -116,8 +116,15 @@ def test_many_are_made_in_steps(space: Namespace) -> None:
     assert len(read(space)) == 2 * STEP + 1
 
 
-@pytest.mark.parametrize("more", [0, FEW])
-def test_a_source_node_finds_the_flows_of_given_ids_only(space: Namespace, more: int) -> None:
+@pytest.fixture(params=["one id after the other", "all at once"])
+def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How the kernel is asked for the flows of two ids."""
+    tracked = WALK if request.param == "one id after the other" else WALK - 1
+    monkeypatch.setattr("outgate.vip.flows.table.tracked_flows", lambda unknown: tracked)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_source_node_finds_the_flows_of_given_ids_only(space: Namespace) -> None:
     own = [
         change(
             entry(record(number, protocol=protocol, egress_id=egress_id)),
@@ -135,22 +142,20 @@ def test_a_source_node_finds_the_flows_of_given_ids_only(space: Namespace, more:
         )
     ]
     assert make(space, *own).created == 5
-    ids = {2, 3, *range(100, 100 + more)}
-
     with FlowTable() as table:
-        found = space.inside(lambda: [seen for some in table.local(ids) for seen in some])
+        found = space.inside(lambda: [seen for some in table.local({2, 3}) for seen in some])
 
     assert sorted(seen.mark for seen in found) == [2 << 16 | LOCAL | 1] * 2 + [3 << 16 | LOCAL | 2]
 
 
-@pytest.mark.parametrize("more", [0, FEW])
-def test_what_is_forgotten_is_of_the_tunnel_and_of_that_id(space: Namespace, more: int) -> None:
+@pytest.mark.usefixtures("asked")
+def test_what_is_forgotten_is_of_the_tunnel_and_of_that_id(space: Namespace) -> None:
     own = change(entry(record(0)), zone=None, mark=2 << 16 | LOCAL | 1, port=9)
     make(space, entry(record(1)), entry(record(2, egress_id=3)), entry(record(3, egress_id=4)), own)
 
     def work() -> int:
         with Inserter() as inserter:
-            return sum(inserter.forget({2, 3, *range(100, 100 + more)}))
+            return sum(inserter.forget({2, 3}))
 
     assert space.inside(work) == 2
     assert {seen.mark for seen in read(space)} == {4 << 16 | 1, own.mark}

@@ -216,7 +216,7 @@ class Flows:
 
     def _handover(self, name: str) -> Handover:
         table, watch = self.tables[name], self.watches[name]
-        kernel = Kernel(table.flows, lambda: table, lambda: watch, Timeouts)
+        kernel = Kernel(table.flows, lambda: table, lambda: watch, Timeouts, lambda _: True)
         return Handover(self.lines[name], FakeSeal(self), kernel=kernel)
 
     def know(self, name: str, members: frozenset[str]) -> None:
