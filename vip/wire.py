@@ -171,7 +171,8 @@ class RawWire(Closing):
 
     def __init__(self) -> None:
         try:
-            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+            # Kept: to close it takes as long as to close one that hears, see `segment.taps`.
+            self._proof = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         except OSError as error:
             raise WireRefused(f"no raw socket (is CAP_NET_RAW missing?): {error}") from error
         self._sockets = LinkSockets()
@@ -187,3 +188,4 @@ class RawWire(Closing):
     def close(self) -> None:
         """Closes the sockets."""
         self._sockets.close()
+        self._proof.close()
