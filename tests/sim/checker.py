@@ -14,7 +14,7 @@ from outgate.vip.engine.settings import Partition, Settings
 from sim.node import Node
 from sim.world import HOSTS, World
 
-CALM = 1.4
+CALM = 1.2
 """Seconds without faults after which nothing may move any more, and everything is held: `settle`,
 by a slow clock, and one turn."""
 

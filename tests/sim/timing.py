@@ -14,14 +14,14 @@ def settings(partition: Partition) -> Settings:
         term=0.6,
         renew=0.25,
         keepalive=2.0,
-        roster_age=0.25,
-        settle=0.9,
+        roster_age=0.2,
+        settle=0.7,
         api_patience=0.4,
         api_gap=0.1,
         grace=0.3,
         retry=0.3,
         prepare=0.2,
-        restart=0.8,
+        restart=0.7,
         partition=partition,
     )
 

@@ -67,11 +67,12 @@ Where none of this can be had, because the API server is away, Availability goes
 itself. A holder keeps its addresses while no member that is heard has called it silent. A silent
 member's address is taken without its Lease, if all who are heard agree, its time has passed, and
 nobody has answered a probe of this very moment; one node after the other, by rank. While a node
-holds so, it asks the segment each interval whether still nobody else answers. If somebody does, it
-lets go. So both sides of a parted segment may be served; when it heals, one heartbeat, or one such
-question, ends it: whom the others have deposed gives way; where the Leases say nothing, the higher
-epoch stays, of equal ones the greater name. Who stays says anew where its addresses are, for hosts
-may have asked in that moment, and believed the other.
+holds so, it asks the segment each interval whether still nobody else answers. If somebody does,
+twice in a row, it lets go; one of all members asks twice more, for where all were alone, the others
+let go meanwhile. So both sides of a parted segment may be served; when it heals, one heartbeat, or
+two such questions, end it: whom the others have deposed gives way; where the Leases say nothing,
+the higher epoch stays, of equal ones the greater name. Who stays says anew where its addresses are,
+for hosts may have asked in that moment, and believed the other.
 
 Consistency does neither. There the Lease is the only right to what a silent member had: a lone node
 that sees the API server, and two that see only each other, could not both be right. A holder keeps

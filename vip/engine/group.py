@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from outgate.api.view import IPAddress
 from outgate.vip.engine import evidence, rights
 from outgate.vip.engine.actions import Action, Report
+from outgate.vip.engine.election import rank
 from outgate.vip.engine.events import Membership, Record
 from outgate.vip.engine.evidence import FOREVER, Evidence
 from outgate.vip.engine.holds import Holds
@@ -48,6 +49,7 @@ class Group:
         self.watch = NEVER
         self.holders: dict[IPAddress, Peer] = {}
         self._said: tuple[tuple[Peer, tuple[Claim, ...]], ...] = ()
+        self._names: set[str] = set()
         self.others: tuple[Peer, ...] = ()
         self.silent: tuple[Peer, ...] = ()
         self.heard: tuple[Peer, ...] = ()
@@ -124,10 +126,17 @@ class Group:
 
     # What follows.
 
+    @property
+    def first(self) -> bool:
+        """Whether this node is the one of all members to go on where all would do the same."""
+        return rank(self.gateway, "", self.membership.members, node=self.node) == 0
+
     def look(self, *, now: float) -> None:
         """Sorts the members into those that are heard, and the silent, who may be speaking."""
         names = set(self.membership.members)
-        names.update(node for node, record in self.roster.records.items() if record.inside)
+        for node, record in self.roster.records.items():
+            if record.inside:
+                names.add(node)
         for peer in self.peers.by_node.values():
             say = self.say_of(peer)
             if say is not None:
@@ -135,12 +144,14 @@ class Group:
                     names.add(peer.node)
                 self.highest = max(self.highest, say.epoch)
         names.discard(self.node)
-        self.others = tuple(self.peers.get(node) for node in sorted(names))
-        self.silent = tuple(p for p in self.others if now >= p.silent_from)
+        if names != self._names:
+            self._names = names
+            self.others = tuple(self.peers.get(node) for node in sorted(names))
+        self.silent = tuple([p for p in self.others if now >= p.silent_from])
         self.heard = (
-            tuple(p for p in self.others if p not in self.silent) if self.silent else self.others
+            tuple([p for p in self.others if p not in self.silent]) if self.silent else self.others
         )
-        self.speaking = tuple(p for p in self.others if self.peers.speaks(p, now=now))
+        self.speaking = tuple([p for p in self.others if self.peers.speaks(p, now=now)])
         self._find_holders(now)
         self.highest = max(self.highest, self.roster.epoch)
         self.wake = FOREVER

@@ -13,6 +13,9 @@ from outgate.vip.engine.words import Claim, Say
 WORTH = 0.005
 """Seconds by which a hold must get longer to be worth a transaction."""
 
+PROOFS = 2
+"""Guards in a row that somebody else answers until what is doubtful is let go."""
+
 GUARDS = 8
 """Addresses asked for in one interval while in failsafe: a segment heals for all at once."""
 
@@ -39,7 +42,7 @@ class Holds:
         self._wake = NEVER
         self._guarded = NEVER
         self._turn = 0
-        self._contested = False
+        self._contested = 0
         self._since = FOREVER
         self._told = False
 
@@ -117,14 +120,15 @@ class Holds:
         some = frozenset((ordered + ordered)[self._turn : self._turn + GUARDS])
         return Probe(probe, some, 1, self._settings.interval / 5)
 
-    def contested(self, answered: bool) -> bool:
+    def contested(self, answered: bool, *, patient: bool) -> bool:
         """Takes what the guard found; whether to let go of all that is doubtful.
 
         At the second time only: a segment that has healed brings a heartbeat in between, which
-        says whose epoch is higher; else both would let go.
+        says whose epoch is higher. patient: one node asks twice more, and finds that the others
+        have let go: where heartbeats come later than that, all would let go at once.
         """
-        again, self._contested = self._contested, answered and bool(self.doubtful())
-        return again and self._contested
+        self._contested = self._contested + 1 if answered and self.doubtful() else 0
+        return self._contested >= (2 * PROOFS if patient else PROOFS)
 
     def adopt(self, epochs: Mapping[IPAddress, int], *, until: float) -> None:
         """Goes on with what the process before has left in the kernel."""

@@ -37,7 +37,8 @@ class Leases:
     def ask(self, *, now: float) -> Iterator[Action]:
         """What is due at the API server: readings, the own Lease, deposing the silent."""
         g, s = self._group, self._group.settings
-        urgent = g.read_now or any(g.roster.out(p.node) is None for p in g.silent + g.suspects)
+        doubted = g.silent + g.suspects
+        urgent = g.read_now or (doubted and any(g.roster.out(p.node) is None for p in doubted))
         if now >= g.roster.asked + (s.roster_age / 2 if urgent else s.settle / 3 * self._pace):
             read = g.requests.read(now=now, most=s.api_gap if urgent else s.roster_age / 2)
             yield from () if read is None else (read,)
@@ -51,7 +52,7 @@ class Leases:
                 if not mine.term:
                     g.leased = NEVER  # from now on, others may see that nobody relies on it
                 yield write
-        if g.inside:
+        if g.inside and g.silent:
             for record in self._deposable(now):
                 write = g.requests.write(record, now=now)
                 yield from () if write is None else (write,)
@@ -87,6 +88,8 @@ class Leases:
             return True
         if g.holds.epochs and mine.epoch < max(g.holds.epochs.values()):
             return True  # kept where a power failure doesn't reach
+        if not g.silent:
+            return False
         outs = (g.roster.out(peer.node) for peer in g.silent)
         return any(out is not None and out.learned > g.renewed_order for out in outs)
 

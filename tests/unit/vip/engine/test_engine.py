@@ -230,6 +230,28 @@ def test_after_a_parted_segment_heals_the_higher_epoch_stays() -> None:
     assert stays != holder
 
 
+@pytest.mark.parametrize("later", [0.1, 0.2, 0.3, 0.5])
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_who_hears_of_no_other_holder_before_it_meets_him_does_not_let_go_as_he_does(
+    seed: int, later: float
+) -> None:
+    made = cluster(nodes=2, seed=seed)
+    parted = between([*made.nodes], [*made.nodes])
+    cut(made, *made.nodes)
+    made.world.net.underlay_cut |= parted
+    made.world.net.segment_cut |= parted
+    made.world.run(made.world.now + 3.0 + seed / 100)
+    made.world.net.segment_cut.clear()
+    made.checker.healed()
+    silent = 0.0
+    for turn in range(400):
+        if turn == round(later / 0.01):
+            heal(made)
+        made.world.run(made.world.now + 0.01)
+        silent += 0.01 * any(not names for names in made.held().values())
+    assert silent <= 0.2  # by a probe, at most; it was a second where both had let go
+
+
 def test_a_cordoned_node_is_left_without_a_moment_of_silence_and_passes_packets_on() -> None:
     made = cluster()
     (victim,) = made.holders(ADDRESSES[0])
