@@ -29,13 +29,16 @@ SECONDS = 10.0
 
 
 def allow() -> None:
-    """Real-time processes run in the lab's containers."""
+    """Real-time processes run in the lab's containers, if that may be changed here."""
     with _alone():
+        if not SHARES.exists():
+            return
         before = LIMIT.read_text().strip()
-        if not SHARES.exists() or before == LIFTED:
+        if before == LIFTED:
             return
         KEPT.write_text(before)
-        LIMIT.write_text(LIFTED)
+        if not _written(LIFTED):  # a read-only /proc/sys; who runs in the containers will say so
+            KEPT.unlink()
 
 
 def restore(labs: Callable[[], object]) -> None:
@@ -44,6 +47,7 @@ def restore(labs: Callable[[], object]) -> None:
         if labs() or not KEPT.exists():
             return
         before = KEPT.read_text()
+        # The kernel lets go of a dead process a moment after it is no longer listed.
         try:
             wait.until("real-time processes to end", lambda: _written(before), timeout=SECONDS)
         except LabTimeout as error:
@@ -54,7 +58,7 @@ def restore(labs: Callable[[], object]) -> None:
 def _written(value: str) -> bool:
     try:
         LIMIT.write_text(value)
-    except OSError:  # the kernel lets go of a dead process a moment after it is no longer listed
+    except OSError:
         return False
     return True
 

@@ -46,6 +46,17 @@ def test_where_nothing_is_in_the_way_nothing_is_changed(limit: Path, case: str) 
     assert limit.read_text() == before
 
 
+def test_where_it_cant_be_lifted_a_lab_comes_up_all_the_same(
+    limit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path: USUAL if path == limit else read(path))
+    limit.unlink()
+    limit.mkdir()
+    realtime.allow()
+    assert not realtime.KEPT.exists()
+
+
 def test_a_limit_that_cant_be_put_back_is_named(
     limit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
