@@ -68,9 +68,9 @@ itself. A holder keeps its addresses while no member that is heard has called it
 member's address is taken without its Lease, if all who are heard agree, its time has passed, and
 nobody has answered a probe of this very moment; one node after the other, by rank. While a node
 holds so, it asks the segment each interval whether still nobody else answers. If somebody does,
-twice in a row, it lets go; one of all members asks twice more, for where all were alone, the others
-let go meanwhile. So both sides of a parted segment may be served; when it heals, one heartbeat, or
-two such questions, end it: whom the others have deposed gives way; where the Leases say nothing,
+twice in a row, it lets go; of those that hear nobody, one asks twice more, and the others let go
+meanwhile. So both sides of a parted segment may be served; when it heals, one heartbeat, or two
+such questions, end it: whom the others have deposed gives way; where the Leases say nothing,
 the higher epoch stays, of equal ones the greater name. Who stays says anew where its addresses are,
 for hosts may have asked in that moment, and believed the other.
 

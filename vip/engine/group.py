@@ -127,9 +127,10 @@ class Group:
     # What follows.
 
     @property
-    def first(self) -> bool:
-        """Whether this node is the one of all members to go on where all would do the same."""
-        return rank(self.gateway, "", self.membership.members, node=self.node) == 0
+    def patient(self) -> bool:
+        """Whether this node, of all that are alone as it is, goes on when they meet again."""
+        first = rank(self.gateway, "", self.membership.members, node=self.node) == 0
+        return first and not self.speaking
 
     def look(self, *, now: float) -> None:
         """Sorts the members into those that are heard, and the silent, who may be speaking."""

@@ -43,6 +43,7 @@ class Holds:
         self._guarded = NEVER
         self._turn = 0
         self._contested = 0
+        self._proofs = PROOFS
         self._since = FOREVER
         self._told = False
 
@@ -124,11 +125,16 @@ class Holds:
         """Takes what the guard found; whether to let go of all that is doubtful.
 
         At the second time only: a segment that has healed brings a heartbeat in between, which
-        says whose epoch is higher. patient: one node asks twice more, and finds that the others
-        have let go: where heartbeats come later than that, all would let go at once.
+        says whose epoch is higher. patient, at the first time: where heartbeats come later than
+        that, one of those that hear nobody asks twice more, and finds that the others have let go.
         """
-        self._contested = self._contested + 1 if answered and self.doubtful() else 0
-        return self._contested >= (2 * PROOFS if patient else PROOFS)
+        if not answered or not self.doubtful():
+            self._contested = 0
+            return False
+        if not self._contested:
+            self._proofs = 2 * PROOFS if patient else PROOFS
+        self._contested += 1
+        return self._contested >= self._proofs
 
     def adopt(self, epochs: Mapping[IPAddress, int], *, until: float) -> None:
         """Goes on with what the process before has left in the kernel."""

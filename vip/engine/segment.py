@@ -45,7 +45,7 @@ class Segment:
             return
         if not guard:
             yield from self._takings[group.gateway].probed(number, answered, now=now)
-        elif group.holds.contested(bool(answered), patient=group.first):
+        elif group.holds.contested(bool(answered), patient=group.patient):
             for address in sorted(answered, key=lambda a: (a.version, int(a))):
                 yield Report(group.gateway, "Conflict", address, answered[address])
             doubtful = group.holds.doubtful()
