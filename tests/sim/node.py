@@ -298,7 +298,7 @@ class Node:
             world = self._world
             world.tell(self.name, "ends as planned")
             world.at(world.now, self.kill)
-            world.at(world.now + world.random.uniform(0.02, 0.6), self._start_again, self._boot)
+            world.at(world.now + world.random.uniform(0.02, 0.5), self._start_again, self._boot)
 
     def _start_again(self, boot: int) -> None:
         if self.engine is None and self.up and boot == self._boot:

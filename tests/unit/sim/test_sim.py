@@ -121,9 +121,9 @@ def term_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rights, "may_depose", may)
 
 
-def disagreeing_agents() -> Cluster:
+def disagreeing_agents(seed: int) -> Cluster:
     """Each node's agent says that its node alone is eligible; probes find nobody."""
-    world = World(3)
+    world = World(seed)
     made = Cluster(world, nodes=3, settings=timing.settings(Partition.CONSISTENCY))
     world.net.isolated = True
     world.net.delay = (0.03, 0.06)
@@ -135,14 +135,16 @@ def disagreeing_agents() -> Cluster:
     return made
 
 
-def test_two_that_want_the_same_address_agree() -> None:
-    assert all(len(names) == 1 for names in disagreeing_agents().held().values())
+@pytest.mark.parametrize("seed", range(10))
+def test_two_that_want_the_same_address_agree(seed: int) -> None:
+    assert all(len(names) == 1 for names in disagreeing_agents(seed).held().values())
 
 
 def test_without_consent_two_nodes_would_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Taking, "_consenting", lambda self, now: dict(self.wants))
     with pytest.raises(Violated):
-        disagreeing_agents()
+        for seed in range(10):
+            disagreeing_agents(seed)
 
 
 @pytest.mark.parametrize(
