@@ -2,7 +2,8 @@
 
 On a busy node an ordinary process waits tens of milliseconds for a CPU, again and again, and
 neither its nice value nor its container's shares change that: cgroups are weighed against each
-other, at each level anew (sched(7)). Corosync and keepalived run in real time for the same reason.
+other, at each level anew (sched(7)). Corosync runs in real time for the same reason, and keepalived
+can (vrrp_rt_priority).
 """
 
 import os
