@@ -16,8 +16,11 @@ from sim.world import World
 WATCHED = 10
 """Of so many schedules, one is watched from within, too: each engine after each event."""
 
-START = 0.7
-"""Seconds until the faults begin: every node has joined."""
+START = 0.6
+"""Seconds until the faults begin: nearly every node has joined."""
+
+SPREAD = 0.6
+"""Seconds within which they all begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def _play(world: World, *, inside: bool, mode: Partition | None) -> Checker:
     mode = mode or drawn
     cluster = Cluster(
         world,
-        nodes=random.choice((2, 2, 2, 2, 3, 3, 3, 4)),
+        nodes=random.choice((2, 2, 2, 2, 2, 2, 3, 3, 3, 4)),
         addresses=ADDRESSES[: random.choice((1, 2, 2, 4))],
         settings=settings(mode),
         failback=random.random() < 0.2,
@@ -82,7 +85,7 @@ def _play(world: World, *, inside: bool, mode: Partition | None) -> Checker:
     checker.watch()
     last = START
     for _ in range(random.choice((1, 1, 2, 2, 3, 4))):
-        begins = random.uniform(START, START + 0.7)
+        begins = random.uniform(START, START + SPREAD)
         ends = begins + random.choice((0.02, 0.15, 0.35, 0.6, 0.9, 1.3)) * random.uniform(0.7, 1.3)
         fault = draw(world, nodes)
         world.at(begins, faults.begin, fault)
