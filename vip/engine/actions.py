@@ -112,6 +112,16 @@ class TellAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Seek:
+    """Have the kernel ask again where these nodes are, if it waits for an answer.
+
+    It asks once a second, and queues meanwhile; a segment that has healed must be noticed sooner.
+    """
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReturnPath:
     """See whether packets to the addresses come to this node. → `ReturnPathChecked`."""
 
@@ -167,6 +177,7 @@ Action = (
     | Probe
     | Announce
     | TellAgain
+    | Seek
     | CheckReturnPath
     | ReadLeases
     | WriteLease

@@ -126,6 +126,8 @@ class Acting:
                 if self._here.codec is not None:
                     self._here.codec.again(now=now)
                     self._edges.voice.send(self._here.codec.due(now=now))
+            case act.Seek(nodes):
+                self._surroundings.seek(nodes, self._here.word)
             case act.Report():
                 self._chronicle.reported(action, now=now)
             case act.ReadyToRestart(until):

@@ -68,6 +68,9 @@ class Segment(Protocol):
     def check(self, check: CheckReturnPath) -> None:
         """Begins to see whether packets to the addresses come here."""
 
+    def seek(self, addresses: Iterable[IPAddress], *, interface: str) -> None:
+        """Has the kernel ask again for the neighbours that it waits for."""
+
     def turn(self, *, now: float) -> tuple[Heard, ...]:
         """Hears what has come, sends what is due; what was found out."""
 

@@ -1,6 +1,6 @@
 """The segment around this node: what to listen and to answer for, on the links as they are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 import structlog
@@ -50,6 +50,17 @@ class Surroundings:
                 interface=word.interface,
                 standby=word.standby or bool(word.groups),
             )
+
+    def seek(self, nodes: Iterable[str], word: Word | None) -> None:
+        """Other nodes, on the link that this one speaks to them on."""
+        observed = self._edges.lan.observed
+        if observed is None or word is None or word.node not in word.nodes:
+            return
+        own = parse(word.nodes[word.node])
+        link = next((one.interface for one in observed.foreign if one.address == own), None)
+        if link is not None:
+            addresses = [parse(word.nodes[node]) for node in nodes if node in word.nodes]
+            self._edges.segment.seek(addresses, interface=link)
 
     def listen(self, word: Word | None, *, now: float) -> Iterator[ev.Event]:
         """What the segment has to say."""

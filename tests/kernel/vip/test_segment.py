@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 import pytest
+from kernel.harness import Namespace
 from kernel.vip.segment_lan import (
     VIP4,
     VIP6,
@@ -325,3 +326,43 @@ def test_frames_of_no_sense_and_a_storm_end_nothing(lan: SegmentLan) -> None:
         assert verdict.answered == {VIP6: mac("second")}
 
     on_first(lan, body)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_neighbour_that_is_back_is_found_as_soon_as_it_is_sought(
+    lan: SegmentLan, version: int
+) -> None:
+    first, address = lan.hosts["first"], own("second", version)
+    # So long that only who seeks will find.
+    first.sysctl({f"ipv{version}/neigh/eth0/retrans_time_ms": 60_000})
+    lan.hosts["second"].ip("link set eth0 down")
+
+    def body(edge: SegmentEdge) -> None:
+        edge.seek([address], interface="eth0")
+        assert not entry(first, address)  # nobody has sent it anything
+
+        send(first, address)
+        assert "INCOMPLETE" in entry(first, address)
+        lan.hosts["second"].ip("link set eth0 up")
+        if version == 6:  # went with the link
+            lan.hosts["second"].ip(f"addr add {address}/64 dev eth0 nodad")
+        deadline = time.monotonic() + 5.0
+        while mac("second") not in entry(first, address):
+            assert time.monotonic() < deadline, entry(first, address)
+            edge.seek([address], interface="eth0")
+            time.sleep(0.05)  # as guards do
+        known = entry(first, address)
+        edge.seek([address], interface="eth0")
+        assert entry(first, address).split()[:5] == known.split()[:5]
+
+        edge.seek([address], interface="gone")  # nothing to be done about it
+
+    on_first(lan, body)
+
+
+def entry(host: Namespace, address: IPAddress) -> str:
+    return host.run(f"ip neigh show to {address} dev eth0")
+
+
+def send(host: Namespace, address: IPAddress) -> None:
+    host.ip(f"neigh replace {address} dev eth0 use")

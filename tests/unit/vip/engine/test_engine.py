@@ -9,7 +9,7 @@ from sim.cluster import ADDRESSES, GATEWAY, Cluster
 from sim.faults import between
 from sim.world import HOSTS, World
 
-from outgate.vip.engine.actions import Announce, Probe, Release, Report
+from outgate.vip.engine.actions import Announce, Probe, Release, Report, Seek
 from outgate.vip.engine.events import ConflictSeen, FitnessChanged, Restarting
 from outgate.vip.engine.settings import DEFAULTS, Partition, Settings
 
@@ -204,6 +204,31 @@ def test_people_hear_of_a_failsafe_that_lasts_and_of_its_end_but_not_at_a_health
     heal(made)
     made.world.run(made.world.now + 2.0)
     assert [what for what in said if what.startswith("Failsafe")] == ["Failsafe", "FailsafeEnded"]
+
+
+def test_who_is_alone_looks_for_the_others_once_an_interval_until_they_are_back() -> None:
+    made = cluster(nodes=3)
+    (holder,) = made.holders(ADDRESSES[0])
+    others = tuple(sorted(made.nodes.keys() - {holder}))
+    sought: list[tuple[str, ...]] = []
+
+    def see(action: object) -> None:
+        if isinstance(action, Seek):
+            sought.append(action.nodes)
+
+    for node in made.nodes.values():
+        node.seen = see
+    made.world.run(made.world.now + 5.0)
+    assert sought == []
+    cut(made, holder)
+    made.world.run(made.world.now + 5.0)
+    assert set(sought) == {others}
+    assert 35 < len(sought) <= 50
+    heal(made)
+    made.world.run(made.world.now + 0.5)
+    sought.clear()
+    made.world.run(made.world.now + 5.0)
+    assert sought == []
 
 
 def test_cut_from_each_other_only_two_nodes_go_by_their_leases() -> None:

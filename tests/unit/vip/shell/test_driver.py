@@ -1,6 +1,7 @@
 """What the driver makes of the engine's decisions, and of what happens."""
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 import pytest
 from msgspec.structs import replace
@@ -405,6 +406,29 @@ def test_what_is_held_without_certainty_is_told_while_it_is(pair: World) -> None
     pair.run(30.0)
     told = [node.report().troubles for node in pair.nodes.values()]
     assert not any(trouble.what == "Failsafe" for some in told for trouble in some)
+
+
+def test_who_is_alone_seeks_the_others_on_the_link_that_it_speaks_on(pair: World) -> None:
+    underlay = pair.addresses
+    for name, node in pair.nodes.items():
+        node.lan.foreign = {
+            Holding(underlay[name], "eth1"),
+            Holding(ip_address("203.0.113.200"), "eth0"),
+        }
+    pair.run(1.0)
+    assert not any(node.segment.sought for node in pair.nodes.values())
+    pair.api = False
+    pair.cut = {"a", "b"}
+    pair.run(5.0)
+    for name, other in ("ab", "ba"):
+        assert set(pair.nodes[name].segment.sought) == {(frozenset({underlay[other]}), "eth1")}
+
+
+def test_who_does_not_know_its_own_link_seeks_nobody(pair: World) -> None:
+    pair.api = False
+    pair.cut = {"a", "b"}
+    pair.run(5.0)
+    assert not any(node.segment.sought for node in pair.nodes.values())
 
 
 def test_when_a_member_is_heard_again_all_learn_at_once_where_the_addresses_are() -> None:

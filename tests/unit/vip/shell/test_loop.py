@@ -58,6 +58,9 @@ class EmptySegment:
     def check(self, check: CheckReturnPath) -> None:
         pass
 
+    def seek(self, addresses: Iterable[IPAddress], *, interface: str) -> None:
+        pass
+
     def turn(self, *, now: float) -> tuple[Heard, ...]:
         over = [one for one in self._due if one[0] <= now]
         self._due = [one for one in self._due if one[0] > now]

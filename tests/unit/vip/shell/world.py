@@ -192,6 +192,7 @@ class FakeSegment:
         self.held: frozenset[IPAddress] = frozenset()
         self.links: tuple[LanLink, ...] = ()
         self.checked: list[CheckReturnPath] = []
+        self.sought: list[tuple[frozenset[IPAddress], str]] = []
 
     def know(
         self,
@@ -211,6 +212,9 @@ class FakeSegment:
 
     def check(self, check: CheckReturnPath) -> None:
         self.checked.append(check)
+
+    def seek(self, addresses: Iterable[IPAddress], *, interface: str) -> None:
+        self.sought.append((frozenset(addresses), interface))
 
     def turn(self, *, now: float) -> tuple[Heard, ...]:
         said, self.heard = self.heard, []
