@@ -145,6 +145,8 @@ class Engine:
                 self._keep(group, now, actions)
             if back and old is not None and say is not None and self.node not in say.out:
                 actions += self._segment.healed(group, known=old.epoch, away=now - heard)
+            if old is not None and say is not None and say is not old:
+                actions += self._segment.left(group, before=old, say=say)
         if (
             not (self._voice.changed or self._voice.urgent)
             # Who wants something soon holds it, by what is acknowledged now.

@@ -6,6 +6,7 @@ from outgate.api.view import IPAddress
 from outgate.vip.engine.actions import Action, Announce, Probe, Report, Seek
 from outgate.vip.engine.group import Group
 from outgate.vip.engine.taking import Taking
+from outgate.vip.engine.words import Say
 
 
 class Segment:
@@ -77,6 +78,17 @@ class Segment:
         """
         long = away >= group.settings.api_patience
         ours = frozenset(a for a, epoch in group.holds.epochs.items() if long or epoch > known)
+        if ours:
+            yield Announce(ours)
+
+    def left(self, group: Group, *, before: Say, say: Say) -> Iterator[Announce]:
+        """Says anew where those of our addresses are that a member has claimed, and now does not.
+
+        It may have answered for one even since it was heard again, and `healed` came too early.
+        """
+        claimed = (a for claim in before.claims for a in claim.addresses)
+        still = {a for claim in say.claims for a in claim.addresses}
+        ours = frozenset(a for a in claimed if a in group.holds.epochs and a not in still)
         if ours:
             yield Announce(ours)
 

@@ -394,12 +394,15 @@ def test_after_a_cut_only_the_node_that_was_off_lets_go_and_the_others_say_what_
     ours = {address: set(names) - {away} for address, names in made.held().items()}
     said: list[tuple[str, object]] = []
     released: list[str] = []
+    last: dict[object, str] = {}
 
     def see(name: str, action: object) -> None:
         if isinstance(action, Announce):
             said.extend((name, address) for address in action.addresses)
         elif isinstance(action, Release):
             released.append(name)
+        if isinstance(action, Announce | Release):
+            last.update(dict.fromkeys(action.addresses, type(action).__name__))
 
     for name, node in made.nodes.items():
         node.seen = partial(see, name)
@@ -411,6 +414,8 @@ def test_after_a_cut_only_the_node_that_was_off_lets_go_and_the_others_say_what_
     for address, names in ours.items():
         if before[address] == [away]:
             assert {(name, address) for name in names} <= set(said)
+            # Who was answered by the one that was off, until the end, hears it, too.
+            assert last[address] == "Announce"
 
 
 def test_at_rest_a_node_asks_the_api_server_less_than_once_a_second() -> None:
