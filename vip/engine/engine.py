@@ -7,7 +7,7 @@ each event is in `outgate.vip.engine.invariants`.
 
 from collections.abc import Iterable
 
-from outgate.vip.engine.actions import Action, SendAck, TellAgain
+from outgate.vip.engine.actions import Action, Seek, SendAck, TellAgain
 from outgate.vip.engine.events import (
     AckHeard,
     Adopted,
@@ -266,6 +266,9 @@ class Engine:
     def _beat(self, now: float, actions: list[Action]) -> None:
         send = self._voice.beat(self.groups, now=now)
         if send is not None:
+            silent = {peer for one in self.groups.values() for peer in one.sought(now=now)}
+            if silent:
+                actions.append(Seek(tuple(sorted(silent))))
             actions.append(send)
 
     def _membership(self, event: Membership, now: float) -> None:

@@ -20,6 +20,10 @@ from outgate.vip.engine.roster import Roster
 from outgate.vip.engine.settings import Settings
 from outgate.vip.engine.words import Claim, OutSaid, Say
 
+SOUGHT = 1.5
+"""Seconds for which members are looked for after the last doubt: by then the kernel, which asks
+once a second, has asked by itself."""
+
 
 class Group:
     """What this node knows and does about one gateway. `taking` adds what it is about to take.
@@ -131,6 +135,14 @@ class Group:
         """Whether this node, of all that are alone as it is, goes on when they meet again."""
         first = rank(self.gateway, "", self.membership.members, node=self.node) == 0
         return first and not self.speaking
+
+    def sought(self, *, now: float) -> Iterator[str]:
+        """The silent members, while what is held is doubtful, and until the kernel asks for them.
+
+        It is their heartbeats that say who has to let go, and ours that tell the one who stays.
+        """
+        if now < self.holds.guarded + SOUGHT:
+            yield from (peer.node for peer in self.silent)
 
     def look(self, *, now: float) -> None:
         """Sorts the members into those that are heard, and the silent, who may be speaking."""

@@ -26,6 +26,7 @@ class Holds:
     failsafe: whether it goes on without certainty (`partition: Availability`). guessed: what was
     taken without certainty, until all members have been heard again: a Lease that is renewed later
     does not make it right.
+    guarded: when it was last asked for what is doubtful.
     adopting: whether they are as the process before this one has left them. announced: the lease
     that our heartbeats tell, in seconds: no shorter than what the kernel may still have.
     """
@@ -40,7 +41,7 @@ class Holds:
         self.failsafe = False
         self.guessed: set[IPAddress] = set()
         self._wake = NEVER
-        self._guarded = NEVER
+        self.guarded = NEVER
         self._turn = 0
         self._contested = 0
         self._proofs = PROOFS
@@ -113,9 +114,9 @@ class Holds:
     def guard(self, probe: int, *, now: float) -> Probe | None:
         """Of what is doubtful: whether still nobody else answers, once an interval."""
         doubtful = self.doubtful()
-        if not doubtful or now < self._guarded + self._settings.interval:
+        if not doubtful or now < self.guarded + self._settings.interval:
             return None
-        self._guarded = now
+        self.guarded = now
         ordered = sorted(doubtful, key=lambda a: (a.version, int(a)))
         self._turn = (self._turn + GUARDS) % len(ordered) if len(ordered) > GUARDS else 0
         some = frozenset((ordered + ordered)[self._turn : self._turn + GUARDS])

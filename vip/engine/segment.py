@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from outgate.api.view import IPAddress
-from outgate.vip.engine.actions import Action, Announce, Probe, Report, Seek
+from outgate.vip.engine.actions import Action, Announce, Probe, Report
 from outgate.vip.engine.group import Group
 from outgate.vip.engine.taking import Taking
 from outgate.vip.engine.words import Say
@@ -26,20 +26,14 @@ class Segment:
             self._number += 1
             self._asked[self._number] = gateway
 
-    def guard(self, group: Group, *, now: float) -> Iterator[Probe | Seek]:
-        """Asks whether nobody else answers for what is doubtful, if that is due.
-
-        The members that are silent are looked for as well: their heartbeats say who has to let go,
-        sooner than answers do.
-        """
+    def guard(self, group: Group, *, now: float) -> Iterator[Probe]:
+        """Asks whether nobody else answers for what is doubtful, if that is due."""
         probe = group.holds.guard(self._number + 1, now=now)
         if probe is not None:
             self._number += 1
             self._asked[self._number] = group.gateway
             self._guards.add(self._number)
             yield probe
-            if group.silent:
-                yield Seek(tuple(peer.node for peer in group.silent))
 
     def probed(
         self, number: int, answered: Mapping[IPAddress, str], *, now: float
