@@ -72,7 +72,8 @@ twice in a row, it lets go; of those that hear nobody, one asks twice more, and 
 meanwhile. So both sides of a parted segment may be served; when it heals, one heartbeat, or two
 such questions, end it: whom the others have deposed gives way; where the Leases say nothing,
 the higher epoch stays, of equal ones the greater name. Who stays says anew where its addresses are,
-for hosts may have asked in that moment, and believed the other.
+as soon as it hears the other and when that one has let go: hosts may have asked in between, and
+believed it.
 
 Consistency does neither. There the Lease is the only right to what a silent member had: a lone node
 that sees the API server, and two that see only each other, could not both be right. A holder keeps
