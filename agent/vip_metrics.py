@@ -53,6 +53,11 @@ def _process(numbers: Numbers) -> Iterator[Metric]:
             "1 while the vip process of a gateway node sees the API server.",
             int(numbers.api),
         )
+        yield GaugeMetricFamily(
+            "outgate_vip_realtime",
+            "1 while the vip process of a gateway node runs in real time.",
+            int(numbers.realtime),
+        )
     yield CounterMetricFamily(
         "outgate_vip_heartbeats_sent",
         "Heartbeats to other gateway nodes, each counted for each of them.",

@@ -26,3 +26,8 @@ def begin(*, spin: float = SPIN) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_RTTIME, (most, most))
+
+
+def is_on() -> bool:
+    """Whether this thread runs in real time."""
+    return os.sched_getscheduler(0) == os.SCHED_RR

@@ -180,13 +180,14 @@ class GatewayNumbers(msgspec.Struct, frozen=True):
 class Numbers(msgspec.Struct, frozen=True, tag="numbers"):
     """Vip to agent: what it counts, every few seconds. Counts are since the process began.
 
-    api: whether it sees the API server. sent, heard: heartbeats. refused: datagrams that were not
-    believed, by reason. unsent: messages for which there was no address, or no key. leases: answers
-    of the API server, by kind.
+    api: whether it sees the API server. realtime: whether it runs in real time. sent, heard:
+    heartbeats. refused: datagrams that were not believed, by reason. unsent: messages for which
+    there was no address, or no key. leases: answers of the API server, by kind.
     """
 
     gateways: tuple[GatewayNumbers, ...] = ()
     api: bool = False
+    realtime: bool = False
     sent: int = 0
     heard: int = 0
     refused: dict[str, int] = {}

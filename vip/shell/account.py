@@ -80,7 +80,9 @@ class Account:
             return self._at + CLAIMS_GAP
         return self._at + REST_GAP if rest != self._rest else FOREVER
 
-    def numbers(self, engine: Engine | None, codec: PeerCodec | None, *, now: float) -> Numbers:
+    def numbers(
+        self, engine: Engine | None, codec: PeerCodec | None, *, realtime: bool, now: float
+    ) -> Numbers:
         """What is counted, as it was a moment ago."""
         if now >= self._numbered + NUMBERS_EVERY:
             self._numbered = now
@@ -89,6 +91,7 @@ class Account:
                 self._standings(engine),
                 self._chronicle.troubles.now(),
                 api=self.api,
+                realtime=realtime,
                 refused={why.value: refused[why] for why in Refusal},
                 unsent=codec.unsent if codec is not None else 0,
             )

@@ -41,10 +41,14 @@ class Identity:
 
 
 class Driver:
-    """One node's vip process without its sockets. For one thread; `now` is monotonic seconds."""
+    """One node's vip process without its sockets. For one thread; `now` is monotonic seconds.
+
+    realtime: whether that runs in real time, for the agent to tell.
+    """
 
     def __init__(self, edges: Edges, identity: Identity, *, settings: Settings) -> None:
         self._edges, self._identity, self._settings = edges, identity, settings
+        self.realtime = False
         self.here = Here()
         self.claims = Claims()
         self.chronicle = Chronicle(wall=identity.wall)
@@ -171,7 +175,8 @@ class Driver:
 
     def numbers(self, *, now: float) -> Numbers:
         """What is counted, for the agent; as it was a moment ago."""
-        return self._account.numbers(self.here.engine, self.here.codec, now=now)
+        here = self.here
+        return self._account.numbers(here.engine, here.codec, realtime=self.realtime, now=now)
 
     def _begin(self, node: str, gateways: Container[str], *, now: float) -> None:
         """This node is, or may become, a gateway node."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from outgate.api.view import IPAddress
+from outgate.daemon import realtime
 from outgate.vip.engine.events import Event, Restarting
 from outgate.vip.errors import PeerGone
 from outgate.vip.flows.streams import Streams
@@ -133,6 +134,7 @@ class VipLoop:
 
     def run(self, stop: threading.Event) -> None:
         """One turn after the other; at the end, others are told that another process follows."""
+        self._driver.realtime = realtime.is_on()
         wake, woken = socket.socketpair()
         with self._selector, wake, woken:
             threading.Thread(target=_wake_on, args=(stop, wake), daemon=True).start()

@@ -91,6 +91,7 @@ class Tally:
         lasting: Iterable[Trouble],
         *,
         api: bool,
+        realtime: bool,
         refused: Mapping[str, int],
         unsent: int,
     ) -> Numbers:
@@ -101,6 +102,7 @@ class Tally:
                 self._numbers(gateway, standings[gateway], found) for gateway in sorted(standings)
             ),
             api=api,
+            realtime=realtime,
             sent=self.sent,
             heard=self.heard,
             refused=dict(refused),

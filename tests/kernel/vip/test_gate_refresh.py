@@ -101,7 +101,7 @@ def test_a_listing_of_ten_thousand_policies_comes_to_its_end_beside_ten_refreshe
         over.set()
         refreshing.join()
     assert first.gate.repaired == 0
-    assert beside < 3 * alone  # one that begins anew at each refresh never ends
+    assert beside < 20 * alone  # one that begins anew at each refresh never ends
     assert outside.who_has(EGRESS4) == {first.mac}
 
 

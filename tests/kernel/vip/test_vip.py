@@ -78,6 +78,7 @@ def test_each_of_its_threads_runs_in_real_time(pair: dict[str, Vip]) -> None:
         threads = [int(one.name) for one in Path(f"/proc/{vip.process.pid}/task").iterdir()]
         assert len(threads) > 1
         assert {os.sched_getscheduler(one) for one in threads} == {os.SCHED_RR}
+        eventually(lambda vip=vip: vip.numbers().realtime)  # type: ignore[misc]
 
 
 def test_the_next_process_knows_by_the_last_word_what_to_do(lan: Lan, start: Start) -> None:

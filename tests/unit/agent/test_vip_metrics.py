@@ -26,6 +26,7 @@ GATEWAY = GatewayNumbers(
 NUMBERS = Numbers(
     (GATEWAY,),
     api=True,
+    realtime=True,
     sent=11,
     heard=12,
     refused={"forged": 13},
@@ -48,6 +49,7 @@ UP = registry(VipState(connected=True, settled=True, numbers=NUMBERS))
     [
         ("up", {}, 1),
         ("api_reachable", {}, 1),
+        ("realtime", {}, 1),
         ("heartbeats_sent_total", {}, 11),
         ("heartbeats_received_total", {}, 12),
         ("datagrams_refused_total", {"reason": "forged"}, 13),
@@ -79,13 +81,14 @@ def test_each_number_has_its_metric(name: str, labels: dict[str, str], value: fl
 def test_all_of_it_is_what_a_strict_reader_takes() -> None:
     text = generate_latest(UP).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    assert len(families) == 18
+    assert len(families) == 19
     assert all(family.documentation.endswith(".") for family in families.values())
 
 
-def test_a_node_that_serves_no_gateway_says_nothing_of_the_api_server() -> None:
+def test_a_node_that_serves_no_gateway_says_nothing_of_what_only_those_do() -> None:
     idle = registry(VipState(connected=True, settled=True, numbers=Numbers()))
     assert idle.get_sample_value("outgate_vip_api_reachable") is None
+    assert idle.get_sample_value("outgate_vip_realtime") is None
     assert idle.get_sample_value("outgate_vip_heartbeats_sent_total") == 0
 
 

@@ -31,6 +31,7 @@ def numbers(chronicle: Chronicle, *, held: int = 0, epoch: int = 0) -> GatewayNu
         {GW: Standing(held, epoch, False)},
         chronicle.troubles.now(),
         api=True,
+        realtime=False,
         refused={},
         unsent=0,
     ).gateways
@@ -159,7 +160,7 @@ def test_answers_about_leases_are_counted_by_kind(chronicle: Chronicle) -> None:
     chronicle.tally.lease(LeasesRead(1, ()))
     chronicle.tally.lease(ApiFailed(2))
     chronicle.tally.lease(ApiFailed(3))
-    said = chronicle.tally.numbers({}, (), api=False, refused={}, unsent=0)
+    said = chronicle.tally.numbers({}, (), api=False, realtime=False, refused={}, unsent=0)
     assert said.leases == {"read": 1, "written": 0, "refused": 0, "failed": 2}
 
 
