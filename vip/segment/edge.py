@@ -3,7 +3,6 @@
 Ties the machines with the sockets; decides nothing of its own.
 """
 
-import contextlib
 import os
 import select
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,7 @@ from outgate.vip.segment import frames
 from outgate.vip.segment.conflicts import Conflicts
 from outgate.vip.segment.echoes import Echoes
 from outgate.vip.segment.listener import Listener
-from outgate.vip.segment.neighbours import ask_again, mac_of
+from outgate.vip.segment.neighbours import Seeker, mac_of
 from outgate.vip.segment.prober import Prober
 from outgate.vip.segment.return_path import Echo, ReturnPaths, Target, Verdict
 from outgate.vip.segment.settings import DEFAULTS, SegmentSettings
@@ -79,6 +78,7 @@ class SegmentEdge:
         for edge in (self._listener, self._echoes):
             self._epoll.register(edge.fileno(), select.EPOLLIN)
         self._sockets = LinkSockets()
+        self._seeker = Seeker()
         self._links: dict[str, LanLink] = {}
         self._macs: frozenset[bytes] = frozenset()
         self._place: Callable[[IPAddress], str] = _nowhere
@@ -135,10 +135,7 @@ class SegmentEdge:
 
     def seek(self, addresses: Iterable[IPAddress], *, interface: str) -> None:
         """Has the kernel ask again, now, for the neighbours on that link that it waits for."""
-        for address in addresses:
-            # No such link any more, or it can't be done: then the kernel asks when it does.
-            with contextlib.suppress(OSError):
-                ask_again(address, interface=interface)
+        self._seeker.seek(addresses, interface=interface)
 
     def turn(self, *, now: float) -> tuple[Heard, ...]:
         """Hears what has come, says what follows from it, and sends what is due: in this order, so

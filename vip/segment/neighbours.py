@@ -8,6 +8,8 @@ import contextlib
 import errno
 import socket
 import struct
+import threading
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from outgate.api.view import IPAddress
@@ -56,6 +58,28 @@ def ask_again(address: IPAddress, *, interface: str) -> None:
         if _look(netlink, address, index).state in (_INCOMPLETE, _FAILED):
             _tell(netlink, _message(_RTM_DELNEIGH, _REQUEST | _ACK, address, index))
             _use(netlink, address, index)
+
+
+class Seeker:
+    """Asks again beside its caller, once at a time: the kernel changes a neighbour under the lock
+    that the links' own changes take, and others may hold it for tenths of a second.
+    """
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def seek(self, addresses: Iterable[IPAddress], *, interface: str) -> None:
+        """Begins; what the kernel refuses, or has no link for, it asks for when it does."""
+        if self._thread is None or not self._thread.is_alive():
+            asked = tuple(addresses), interface
+            self._thread = threading.Thread(target=_ask_all, args=asked, name="seek", daemon=True)
+            self._thread.start()
+
+
+def _ask_all(addresses: Iterable[IPAddress], interface: str) -> None:
+    for address in addresses:
+        with contextlib.suppress(OSError):
+            ask_again(address, interface=interface)
 
 
 def _routes() -> socket.socket:
