@@ -1,5 +1,6 @@
 """A thousand addresses of a node that has died: here, and answered for, before it is noticed."""
 
+import resource
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from outgate.vip.model import Holding
 
 pytestmark = pytest.mark.kernel
 
-GOAL = 0.3
-"""Seconds of CPU: what it takes where the CPUs are free, since nothing is waited for. (By the
-clock 0.07 to 0.25 s on two CPUs with other work, and up to 0.8 s beside six busy loops.)"""
+TIMES = 3
+"""What `ip -batch` takes for the same addresses, in seconds of CPU, which is mostly the kernel's:
+ours, and the claim besides, take as much. (By the clock 0.07 to 0.25 s on two CPUs with other
+work, and up to 0.8 s beside six busy loops.)"""
 
 MANY = [
     *(ip_address("198.51.100.0") + number for number in range(10, 210)),
@@ -26,18 +28,20 @@ MANY = [
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[tuple[Node, Outside]]:
-    with opened(tmp_path) as (first, _, outside):
+def world(tmp_path: Path) -> Iterator[tuple[Node, Node, Outside]]:
+    with opened(tmp_path) as (first, second, outside):
         first.word(GateKernel.start)
         first.word(lambda gate: gate.manage(GATEWAY, MANY))
-        yield first, outside
+        yield first, second, outside
 
 
-def test_a_thousand_addresses_are_claimed_and_on_the_link_for_300_ms_of_cpu(
-    world: tuple[Node, Outside],
+def test_a_thousand_addresses_are_claimed_and_on_the_link_for_little_more_than_ip_takes_to_add_them(
+    world: tuple[Node, Node, Outside],
 ) -> None:
-    first, outside = world
+    first, second, outside = world
     holdings = [Holding(address, "eth0") for address in MANY]
+    ips = by_ip(second)
+    second.namespace.ip("link set eth0 down")  # it would answer for them
 
     def move() -> float:
         with AddressKernel() as addresses:
@@ -49,7 +53,9 @@ def test_a_thousand_addresses_are_claimed_and_on_the_link_for_300_ms_of_cpu(
             assert addresses.observe().owned == frozenset(holdings)
         return took
 
-    assert first.inside(move) < GOAL
+    ours = first.inside(move)
+    print(ours, ips)
+    assert ours < TIMES * ips
     assert outside.who_has(MANY[0]) == {first.mac}
     assert outside.who_has(MANY[-1]) == {first.mac}
 
@@ -62,8 +68,10 @@ def test_a_thousand_addresses_are_claimed_and_on_the_link_for_300_ms_of_cpu(
     assert first.inside(away) == frozenset()
 
 
-def test_an_address_that_can_not_be_added_hinders_no_other(world: tuple[Node, Outside]) -> None:
-    first, _ = world
+def test_an_address_that_can_not_be_added_hinders_no_other(
+    world: tuple[Node, Node, Outside],
+) -> None:
+    first, *_ = world
     good, bad = Holding(MANY[0], "eth0"), Holding(MANY[1], "nowhere")
 
     def add() -> None:
@@ -74,8 +82,10 @@ def test_an_address_that_can_not_be_added_hinders_no_other(world: tuple[Node, Ou
     first.inside(add)
 
 
-def test_a_refresh_costs_no_more_with_a_thousand_addresses(world: tuple[Node, Outside]) -> None:
-    first, _ = world
+def test_a_refresh_costs_no_more_with_a_thousand_addresses(
+    world: tuple[Node, Node, Outside],
+) -> None:
+    first, *_ = world
     first.claim(30.0, *MANY)
 
     def cost(gate: GateKernel) -> float:
@@ -86,3 +96,14 @@ def test_a_refresh_costs_no_more_with_a_thousand_addresses(world: tuple[Node, Ou
 
     costs = [first.word(cost) for _ in range(10)]
     assert statistics.median(costs) < 0.0005  # s of CPU
+
+
+def by_ip(node: Node) -> float:
+    """Adds all to the link, by one `ip`: its seconds of CPU."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    node.namespace.ip(
+        *(f"addr add {a}/{a.max_prefixlen} dev eth0 noprefixroute" for a in MANY[:200]),
+        *(f"addr add {a}/{a.max_prefixlen} dev eth0 nodad noprefixroute" for a in MANY[200:]),
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
