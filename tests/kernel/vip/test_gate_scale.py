@@ -86,7 +86,6 @@ def test_a_refresh_costs_no_more_with_a_thousand_addresses(
     world: tuple[Node, Node, Outside],
 ) -> None:
     first, *_ = world
-    first.claim(30.0, *MANY)
 
     def cost(gate: GateKernel) -> float:
         begin = time.thread_time()
@@ -94,8 +93,15 @@ def test_a_refresh_costs_no_more_with_a_thousand_addresses(
             gate.refresh(GATEWAY, until=time.monotonic() + 30.0)
         return (time.thread_time() - begin) / 10
 
-    costs = [first.word(cost) for _ in range(10)]
-    assert statistics.median(costs) < 0.0005  # s of CPU
+    def usual() -> float:
+        return statistics.median(first.word(cost) for _ in range(10))
+
+    first.claim(30.0, MANY[0])
+    one = usual()
+    first.claim(30.0, *MANY)
+    many = usual()
+    print(one, many)
+    assert many < 3 * one
 
 
 def by_ip(node: Node) -> float:
