@@ -80,9 +80,9 @@ class Segment:
 
         It may have answered for one even since it was heard again, and `healed` came too early.
         """
-        claimed = (a for claim in before.claims for a in claim.addresses)
-        still = {a for claim in say.claims for a in claim.addresses}
-        ours = frozenset(a for a in claimed if a in group.holds.epochs and a not in still)
+        claimed = frozenset[IPAddress]().union(*(claim.addresses for claim in before.claims))
+        left = claimed.difference(*(claim.addresses for claim in say.claims))
+        ours = left.intersection(group.holds.epochs)
         if ours:
             yield Announce(ours)
 

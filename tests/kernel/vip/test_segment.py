@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 from kernel.harness import Namespace
+from kernel.vip.processes import eventually
 from kernel.vip.segment_lan import (
     VIP4,
     VIP6,
@@ -344,11 +345,12 @@ def test_a_neighbour_that_is_back_is_found_as_soon_as_it_is_sought(
         lan.hosts["second"].ip("link set eth0 up")
         if version == 6:  # went with the link
             lan.hosts["second"].ip(f"addr add {address}/64 dev eth0 nodad")
-        deadline = time.monotonic() + 5.0
-        while mac("second") not in entry(first, address):
-            assert time.monotonic() < deadline, entry(first, address)
-            edge.seek([address], interface="eth0")
-            time.sleep(0.05)  # as guards do
+
+        def found() -> bool:
+            edge.seek([address], interface="eth0")  # again and again, as guards do
+            return mac("second") in entry(first, address)
+
+        eventually(found, within=5.0)
         ask_again(address, interface="eth0")
         assert mac("second") in entry(first, address)
         edge.seek([address], interface="gone")  # nothing to be done about it
